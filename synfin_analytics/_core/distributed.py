@@ -221,9 +221,9 @@ def _ship(function: GroupFunction) -> GroupFunction:
             loaded = pickle.loads(payload)  # noqa: S301  # of our own process
         except ImportError as error:
             message = (
-                f"The Python of a worker ({sys.executable}) cannot import synfin_analytics: {error}. "
-                "Install the package for it, or let the environment variable PYSPARK_PYTHON name a "
-                "Python that has it, before Spark starts."
+                f"The Python of a worker ({sys.executable}) cannot import synfin_analytics: "
+                f"{error}. Install the package for it, or let the environment variable "
+                "PYSPARK_PYTHON name a Python that has it, before Spark starts."
             )
             raise RuntimeError(message) from None
         return loaded(rows)

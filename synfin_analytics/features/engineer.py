@@ -14,7 +14,6 @@ from synfin_analytics._core.dates import Bound, parse_duration, parse_range
 from synfin_analytics._core.distributed import open_distributed
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.features._buckets import Options, engineer_to_folder
 from synfin_analytics.features._compute import FEATURES, compute_features
 from synfin_analytics.features._distributed import engineer_distributed
 from synfin_analytics.features._payments import (
@@ -26,6 +25,7 @@ from synfin_analytics.features._payments import (
     Payments,
     check_unique,
 )
+from synfin_analytics.features.buckets import BucketOptions, engineer_to_folder
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_frame_like
 
 if TYPE_CHECKING:
@@ -155,12 +155,12 @@ def engineer_features(
     delay = parse_duration(label_delay, "label_delay") // dt.timedelta(microseconds=1)
     first, after = parse_range(start, end)
     if output is not None:
-        options = Options(delay, first, after, parse_size(memory, "memory"))
+        options = BucketOptions(delay, first, after, parse_size(memory, "memory"))
         return engineer_to_folder(df, customers, merchants, options, output)
     if isinstance(df, str | Path):
         raise ArgumentError(
-            "With the path of a file, `output` must be a new folder for the features; got None. For "
-            "a DataFrame of features, pass polars.scan_parquet(path)."
+            "With the path of a file, `output` must be a new folder for the features; got None. "
+            "For a DataFrame of features, pass polars.scan_parquet(path)."
         )
     distributed = open_distributed(native_frame(df), "engineer_features")
     if distributed is not None:

@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.types import DataSource
 
+__all__ = [
+    "FAILED",
+    "RawRows",
+    "Source",
+    "SourceBatch",
+    "attach_raw_rows",
+    "is_rereadable",
+    "open_source",
+    "read_column_names",
+]
 
 #: Before the name of a column: texts of its cells that could not be computed.
 FAILED = "__failed__"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import tempfile
 import time
-from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import narwhals as nw
+import pyarrow as pa
 from sqlalchemy import (
     Boolean,
     Double,
@@ -18,18 +21,21 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
     true,
     values,
 )
 
-from synfin_analytics._core.arguments import check_confidence_level, check_names
+from synfin_analytics._core.arguments import check_confidence_level, check_names, parse_size
 from synfin_analytics._core.dates import parse_duration, parse_range
 from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
 from synfin_analytics.exceptions import NotFoundError
-from synfin_analytics.features import INPUT_COLUMNS, engineer_features
+from synfin_analytics.features import INPUT_COLUMNS
+from synfin_analytics.features.buckets import BucketedTransactions, BucketOptions
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.load.types import LoadReport
-from synfin_analytics.io.read import read_df
+from synfin_analytics.io.read import read_batches, read_df
+from synfin_analytics.io.sources import open_source
 from synfin_analytics.metrics.drift import (
     CURRENT,
     REFERENCE,
@@ -45,12 +51,10 @@ from synfin_analytics.repositories.base import BaseRepository, RowsT
 from synfin_analytics.repositories.transactions import between_times
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
     import polars as pl
-    import pyarrow as pa
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
@@ -59,9 +63,6 @@ if TYPE_CHECKING:
     from synfin_analytics.database.models import Base
 
     Period: TypeAlias = tuple[dt.datetime | None, dt.datetime | None]
-
-#: Rows whose features are in memory at a time, 0.5 kB each; their history needs as much again.
-MAX_ROWS = 2_000_000
 
 
 class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
@@ -113,11 +114,13 @@ class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
         label_delay: str | dt.timedelta | None = None,
         start: Bound = None,
         end: Bound = None,
+        memory: str | int = "2GB",
     ) -> LoadReport:
         """Compute the features of the transactions in the database and store them.
 
-        Existing features are replaced. All of it is one savepoint of the session's transaction; a
-        long period is processed in parts, which does not change the result.
+        Existing features are replaced. All of it is one savepoint of the session's transaction.
+        The transactions are read once, and computed in groups of customers and of merchants from
+        temporary files of about 300 bytes a row, which does not change the result.
 
         Parameters
         ----------
@@ -129,6 +132,9 @@ class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
             Only features of transactions at or after ``start`` and before ``end``; a date without
             a time is its midnight UTC. All earlier transactions are their history, so that each day
             adds its own.
+        memory
+            About how much memory to use: bytes, or a size such as ``"500MB"``. All rows of one
+            customer, or of one merchant, are in memory at a time, however many they are.
 
         Returns
         -------
@@ -138,7 +144,7 @@ class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
         Raises
         ------
         ArgumentError
-            ``end`` is not later than ``start``, or the delay is negative.
+            ``end`` is not later than ``start``, the delay is negative, or ``memory`` is no size.
 
         See Also
         --------
@@ -154,9 +160,10 @@ class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
         """
         period = parse_range(start, end)
         delay = None if label_delay is None else parse_duration(label_delay, "label_delay")
+        size = parse_size(memory, "memory")
         self._flush()
         with savepoint(self.session):
-            return _engineer(self.session, period, delay)
+            return _engineer(self.session, period, delay, size)
 
     def measure_drift(
         self,
@@ -267,23 +274,28 @@ def _count_values(
     }
 
 
-def _engineer(session: Session, period: Period, label_delay: dt.timedelta | None) -> LoadReport:
+def _engineer(
+    session: Session, period: Period, label_delay: dt.timedelta | None, memory: int
+) -> LoadReport:
     started = time.perf_counter()
+    start, end = period
     customers = _read_columns(session, Customer, INPUT_COLUMNS["customers"])
     merchants = _read_columns(session, Merchant, INPUT_COLUMNS["merchants"])
-    columns, delay = [*INPUT_COLUMNS["transactions"]], {}
+    columns, delay = [*INPUT_COLUMNS["transactions"]], None
     if label_delay is not None:
         columns.remove("label_available_at")
-        delay = {"label_delay": label_delay}
-    reports = []
-    for start, end in _parts(session, period):
-        transactions = read_df(
-            _with_history(columns, (start, end)), session=session, output="polars"
-        )
-        features = engineer_features(
-            transactions, customers, merchants, start=start, end=end, **delay
-        )
-        reports.append(load_df(features, MLFeatures, on_conflict="update", session=session))
+        delay = label_delay // dt.timedelta(microseconds=1)
+    options = BucketOptions(delay, start, end, memory)
+    n_rows = session.execute(_ESTIMATED_ROWS, {"name": Transaction.__tablename__}).scalar_one()
+    with tempfile.TemporaryDirectory(prefix="synfin-features-") as scratch:
+        transactions = BucketedTransactions(customers, merchants, options, Path(scratch), n_rows)
+        with read_batches(_with_history(columns, period), session=session) as batches:
+            rows = pa.RecordBatchReader.from_batches(batches.schema, batches)
+            transactions.read(open_source(rows, options.batch_rows).batches)
+        reports = [
+            load_df(features, MLFeatures, on_conflict="update", session=session)
+            for features in transactions.features()
+        ]
     return LoadReport(
         table=reports[0].table,
         inserted=sum(report.inserted for report in reports),
@@ -294,20 +306,8 @@ def _engineer(session: Session, period: Period, label_delay: dt.timedelta | None
     )
 
 
-def _parts(session: Session, period: Period) -> list[Period]:
-    """Divide the period into parts of similar size, none with more than ``MAX_ROWS`` rows."""
-    conditions = between_times(*period)
-    n = session.execute(
-        select(func.count()).select_from(Transaction).where(*conditions)
-    ).scalar_one()
-    n_parts = -(-n // MAX_ROWS)
-    quantiles = [part / n_parts for part in range(1, n_parts)]
-    cuts: list[dt.datetime] = []
-    if quantiles:
-        cut = func.percentile_disc(quantiles).within_group(Transaction.timestamp.asc())
-        cuts = session.execute(select(cut).where(*conditions)).scalar_one()
-    start, end = period
-    return list(pairwise([start, *dict.fromkeys(cuts), end]))
+#: PostgreSQL's own estimate, which needs no pass over the table; -1 where there is none.
+_ESTIMATED_ROWS = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:name)")
 
 
 def _with_history(columns: Sequence[str], period: Period) -> Select[tuple[object, ...]]:

@@ -28,6 +28,7 @@ from synfin_analytics import (
     read_df,
     simulate,
 )
+from synfin_analytics.features import buckets
 from synfin_analytics.repositories import ml_features
 
 DOCS = Path(__file__).parents[2] / "docs" / "guide" / "features.md"
@@ -90,7 +91,7 @@ def test_days_that_add_their_own_come_to_the_same(world, repository):
 
 
 def test_parts_of_a_long_period_come_to_the_same(world, repository, monkeypatch):
-    monkeypatch.setattr(ml_features, "MAX_ROWS", 100)
+    monkeypatch.setattr(buckets, "_CUSTOMER_BYTES", 10**7)
     assert repository.engineer().inserted == len(world.transactions)
     assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
 
@@ -132,7 +133,7 @@ def test_what_waits_in_the_session_is_there_too(world, repository):
 
 
 def test_a_part_that_fails_takes_the_others_back(world, repository, monkeypatch):
-    monkeypatch.setattr(ml_features, "MAX_ROWS", 100)
+    monkeypatch.setattr(buckets, "_CUSTOMER_BYTES", 10**7)
     last = world.transactions.sort("timestamp")["transaction_id"][-1]
     repository.session.execute(
         text(f"ALTER TABLE ml_features ADD CONSTRAINT odd CHECK (transaction_id <> '{last}')")

@@ -8,7 +8,6 @@ first; their features come back in the buckets of customers, row by row.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -49,9 +48,10 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics.io._source import Source, SourceBatch
+    from synfin_analytics.io.sources import Source, SourceBatch
 
 _BUCKET = "__bucket"
+_SCHEMA = pa.schema({"transaction_id": pa.large_string(), **feature_types()})
 #: What a merchant's features are computed from, and where their results belong.
 _MERCHANT_COLUMNS = (
     "transaction_id",
@@ -68,13 +68,13 @@ _CUSTOMER_BYTES, _MERCHANT_BYTES = 1_600, 500
 #: Bytes of a row while it is read, checked and divided.
 _READ_BYTES = 2_000
 _MIN_BATCH = 10_000
-_MIN_BUCKETS, _BUCKETS_OF_A_GROUP = 64, 4
+_MIN_BUCKETS, _BUCKETS_OF_A_GROUP = 256, 4
 #: Hashes of ids to read at a time.
 _HASHES = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class BucketOptions:
     """How features are computed.
 
     Parameters
@@ -103,8 +103,8 @@ class BucketedTransactions:
 
     Parameters
     ----------
-    parties
-        The tables of customers and merchants.
+    customers, merchants
+        Frames, or None.
     options
         Period, labels and memory.
     scratch
@@ -114,9 +114,15 @@ class BucketedTransactions:
     """
 
     def __init__(
-        self, parties: Parties, options: Options, scratch: Path, n_rows: int | None
+        self,
+        customers: IntoFrame | None,
+        merchants: IntoFrame | None,
+        options: BucketOptions,
+        scratch: Path,
+        n_rows: int | None = None,
     ) -> None:
-        self._parties, self._options, self._scratch = parties, options, scratch
+        self._parties = Parties.from_frames(customers, merchants)
+        self._options, self._scratch = options, scratch
         self._group_rows = options.memory // 2 // _CUSTOMER_BYTES
         n_groups = -(-(n_rows or 0) // self._group_rows)
         n_buckets = min(max(_MIN_BUCKETS, _BUCKETS_OF_A_GROUP * n_groups), np.iinfo(np.uint16).max)
@@ -187,7 +193,7 @@ class BucketedTransactions:
             raise_repeated("transactions", "transaction_id", repeated, ids[ROW])
 
     def features(self) -> Iterator[pa.Table]:
-        """Yield ``transaction_id`` and the features, for groups of customers."""
+        """Yield ``transaction_id`` and the features for groups of customers, or one empty table."""
         for first, last in self._merchants.groups(self._options.memory // 2 // _MERCHANT_BYTES):
             results = _merchant_results(self._merchants.read(first, last), self._options)
             self._results.append(results.drop(_BUCKET), results[_BUCKET].to_numpy())
@@ -197,10 +203,13 @@ class BucketedTransactions:
                 continue
             frame = self._customers.read(first, last)
             of_merchants = self._results.read(first, last).sort(ROW).drop(ROW)
-            yield _customer_results(frame, of_merchants, self._parties, self._options)
+            table = _customer_results(frame, of_merchants, self._parties, self._options)
+            yield table.cast(_SCHEMA)
+        if not self._results.counts.any():
+            yield _SCHEMA.empty_table()
 
 
-def _merchant_results(frame: pl.DataFrame, options: Options) -> pl.DataFrame:
+def _merchant_results(frame: pl.DataFrame, options: BucketOptions) -> pl.DataFrame:
     history = History.from_columns(frame, label_delay=options.label_delay, start=options.start)
     rows = history.row[history.selected]
     columns = compute_parts([lambda: merchant_features(history)], np.arange(len(rows)))
@@ -210,7 +219,7 @@ def _merchant_results(frame: pl.DataFrame, options: Options) -> pl.DataFrame:
 
 
 def _customer_results(
-    frame: pl.DataFrame, of_merchants: pl.DataFrame, parties: Parties, options: Options
+    frame: pl.DataFrame, of_merchants: pl.DataFrame, parties: Parties, options: BucketOptions
 ) -> pa.Table:
     payments = Payments.from_transactions(
         frame, parties.without_merchants(), label_delay=options.label_delay, start=options.start
@@ -228,7 +237,7 @@ def engineer_to_folder(
     df: Any,
     customers: IntoFrame | None,
     merchants: IntoFrame | None,
-    options: Options,
+    options: BucketOptions,
     output: str | Path,
 ) -> pl.LazyFrame:
     """Write ``transaction_id`` and the features to a new folder of Parquet files.
@@ -253,16 +262,14 @@ def engineer_to_folder(
     source = _open_transactions(df, options.batch_rows)
     if "label_available_at" in source.names:
         options = dataclasses.replace(options, label_delay=None)
-    parties = Parties.from_frames(customers, merchants)
     with new_folder(folder) as partial, tempfile.TemporaryDirectory(dir=partial) as scratch:
-        transactions = BucketedTransactions(parties, options, Path(scratch), source.height)
+        transactions = BucketedTransactions(
+            customers, merchants, options, Path(scratch), source.height
+        )
         transactions.read(source.batches)
-        schema = pa.schema({"transaction_id": pa.large_string(), **feature_types()})
-        tables = itertools.chain([schema.empty_table()], transactions.features())
-        for number, table in enumerate(tables):
-            pq.write_table(
-                table.cast(schema), partial / f"part-{number:05}.parquet", compression="zstd"
-            )
+        for number, table in enumerate(transactions.features()):
+            path = partial / f"part-{number:05}.parquet"
+            pq.write_table(table, path, compression="zstd")
     return pl.scan_parquet(folder / "*.parquet")
 
 
