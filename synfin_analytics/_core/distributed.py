@@ -6,24 +6,27 @@ Nothing is collected: each operation returns a lazy frame of the same engine.
 from __future__ import annotations
 
 import pickle
+import warnings
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import narwhals as nw
+import pyarrow as pa
 
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.dataframes import open_frame, to_utc
 from synfin_analytics._core.output import to_frame
 from synfin_analytics.exceptions import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import pyarrow as pa
-
-    #: Computes a table from a frame that has all rows of some keys.
+    #: Computes a table, or columns, from a frame that has all rows of some keys.
     GroupFunction = Callable[[Any], pa.Table]
+    ColumnsFunction = Callable[[Any], Mapping[str, pa.Array]]
 
 _BUCKET = "__bucket"
+R = TypeVar("R")
 
 
 class DistributedFrame(ABC):
@@ -33,10 +36,15 @@ class DistributedFrame(ABC):
     ----------
     native
         The frame of the engine.
+    n_buckets
+        In how many parts the rows are brought together; as many as the engine's partitions if None.
     """
 
-    def __init__(self, native: Any) -> None:
-        self.native = native
+    def __init__(self, native: Any, n_buckets: int | None) -> None:
+        self.native, self.n_buckets = native, n_buckets
+
+    def _replace(self, native: Any) -> DistributedFrame:
+        return type(self)(native, self.n_buckets)
 
     @property
     @abstractmethod
@@ -64,9 +72,7 @@ class DistributedFrame(ABC):
         """Join another frame of the engine."""
 
     @abstractmethod
-    def map_groups(
-        self, key: str, function: GroupFunction, schema: pa.Schema, n_buckets: int | None
-    ) -> DistributedFrame:
+    def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         """Apply a function to tables that have all rows of some keys, each in one of them.
 
         Parameters
@@ -77,8 +83,25 @@ class DistributedFrame(ABC):
             Called by the workers with a frame of pandas or pyarrow.
         schema
             Columns of its results.
-        n_buckets
-            Number of tables; as many as the engine's partitions by default.
+        """
+
+    @abstractmethod
+    def append_columns(
+        self,
+        key: str,
+        function: ColumnsFunction,
+        types: Mapping[str, pa.DataType],
+    ) -> DistributedFrame:
+        """Append columns that are computed from all rows of a key.
+
+        Parameters
+        ----------
+        key
+            As for :meth:`map_groups`.
+        function
+            Called by the workers with a frame of pandas or pyarrow; returns the new columns.
+        types
+            Names and types of the new columns.
         """
 
     @abstractmethod
@@ -96,8 +119,13 @@ class DistributedFrame(ABC):
                 raise NotFoundError("column", name, self.columns, location=location)
 
 
-def open_distributed(df: Any, caller: str) -> DistributedFrame | None:
+def open_distributed(df: Any, caller: str, n_buckets: int | None = None) -> DistributedFrame | None:
     """Open a frame of PySpark or Dask; None for those of other engines.
+
+    Raises
+    ------
+    ArgumentError
+        ``n_buckets`` is neither None nor a positive whole number.
 
     Examples
     --------
@@ -105,11 +133,13 @@ def open_distributed(df: Any, caller: str) -> DistributedFrame | None:
     >>> open_distributed(pl.DataFrame({"amount": [1.5]}), "engineer_features") is None
     True
     """
+    if n_buckets is not None:
+        check_integer(n_buckets, "n_buckets", minimum=1)
     if nw.dependencies.is_dask_dataframe(df):
-        return _DaskFrame(df)
+        return _DaskFrame(df, n_buckets)
     if nw.dependencies.is_pyspark_dataframe(df) or nw.dependencies.is_pyspark_connect_dataframe(df):
         open_frame(df, caller)
-        return _SparkFrame(df)
+        return _SparkFrame(df, n_buckets)
     return None
 
 
@@ -119,39 +149,61 @@ class _SparkFrame(DistributedFrame):
         return list(self.native.columns)
 
     def select(self, names: Iterable[str]) -> DistributedFrame:
-        return _SparkFrame(self.native.select(*(f"`{name}`" for name in names)))
+        return self._replace(self.native.select(*(f"`{name}`" for name in names)))
 
     def rename(self, names: dict[str, str]) -> DistributedFrame:
-        return _SparkFrame(self.native.withColumnsRenamed(names))
+        return self._replace(self.native.withColumnsRenamed(names))
 
     def add_constant(self, name: str, value: bool) -> DistributedFrame:
         from pyspark.sql import functions as sf
 
-        return _SparkFrame(self.native.withColumn(name, sf.lit(value)))
+        return self._replace(self.native.withColumn(name, sf.lit(value)))
 
     def from_arrow(self, table: pa.Table) -> DistributedFrame:
-        return _SparkFrame(self.native.sparkSession.createDataFrame(table))
+        return self._replace(self.native.sparkSession.createDataFrame(table))
 
     def join(self, other: DistributedFrame, key: str, how: str) -> DistributedFrame:
-        return _SparkFrame(self.native.join(other.native, on=key, how=how))
+        return self._replace(self.native.join(other.native, on=key, how=how))
 
-    def map_groups(
-        self, key: str, function: GroupFunction, schema: pa.Schema, n_buckets: int | None
-    ) -> DistributedFrame:
+    def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
+        return self._apply(key, _ship(function), schema)
+
+    def _apply(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         from pyspark.sql import functions as sf
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        if n_buckets is None:
-            n_buckets = int(self.native.sparkSession.conf.get("spark.sql.shuffle.partitions"))
+        partitions = self.native.sparkSession.conf.get("spark.sql.shuffle.partitions")
+        n_buckets = self.n_buckets or int(partitions)
         bucket = sf.pmod(sf.xxhash64(sf.col(f"`{key}`")), sf.lit(n_buckets))
 
-        call = _ship(function)
-
         def compute(table: pa.Table) -> pa.Table:
-            return call(table.drop_columns(["__bucket"])).select(schema.names).cast(schema)
+            return function(table.drop_columns(["__bucket"])).select(schema.names).cast(schema)
 
         rows = self.native.withColumn(_BUCKET, bucket).groupBy(_BUCKET)
-        return _SparkFrame(rows.applyInArrow(compute, from_arrow_schema(schema)))
+        with warnings.catch_warnings():  # about pandas 3, which takes no part in this
+            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+            return self._replace(rows.applyInArrow(compute, from_arrow_schema(schema)))
+
+    def append_columns(
+        self,
+        key: str,
+        function: ColumnsFunction,
+        types: Mapping[str, pa.DataType],
+    ) -> DistributedFrame:
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        call, names = _ship(function), list(types)
+        schema = to_arrow_schema(self.native.schema, timezone="UTC")
+        for name, arrow_type in types.items():
+            schema = schema.append(pa.field(name, arrow_type))
+
+        def append(table: pa.Table) -> pa.Table:
+            columns = call(table)
+            for name in names:
+                table = table.append_column(name, columns[name])
+            return table
+
+        return self._apply(key, append, schema)
 
     def arrow_type(self, name: str) -> pa.DataType:
         from pyspark.sql.pandas.types import to_arrow_type
@@ -169,27 +221,27 @@ class _DaskFrame(DistributedFrame):
         return [str(name) for name in self.native.columns]
 
     def select(self, names: Iterable[str]) -> DistributedFrame:
-        return _DaskFrame(self.native[list(names)])
+        return self._replace(self.native[list(names)])
 
     def rename(self, names: dict[str, str]) -> DistributedFrame:
-        return _DaskFrame(self.native.rename(columns=names))
+        return self._replace(self.native.rename(columns=names))
 
     def add_constant(self, name: str, value: bool) -> DistributedFrame:
-        return _DaskFrame(self.native.assign(**{name: value}))
+        return self._replace(self.native.assign(**{name: value}))
 
     def from_arrow(self, table: pa.Table) -> DistributedFrame:
         import dask.dataframe as dd
 
         frame: Any = dd.from_pandas(_to_pandas(table), npartitions=1)  # type: ignore[no-untyped-call]
-        return _DaskFrame(frame)
+        return self._replace(frame)
 
     def join(self, other: DistributedFrame, key: str, how: str) -> DistributedFrame:
-        return _DaskFrame(self.native.merge(other.native, on=key, how=how))
+        # Dask warns where one key consists of Python's strings and the other of Arrow's.
+        same_type = other.native.astype({key: self.native.dtypes[key]})
+        return self._replace(self.native.merge(same_type, on=key, how=how))
 
-    def map_groups(
-        self, key: str, function: GroupFunction, schema: pa.Schema, n_buckets: int | None
-    ) -> DistributedFrame:
-        shuffled = self.native.shuffle(on=key, npartitions=n_buckets)
+    def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
+        shuffled = self.native.shuffle(on=key, npartitions=self.n_buckets)
 
         def compute(part: Any) -> Any:
             if not len(part):
@@ -197,23 +249,40 @@ class _DaskFrame(DistributedFrame):
             return _to_pandas(function(part).select(schema.names).cast(schema))
 
         meta = _to_pandas(schema.empty_table())
-        return _DaskFrame(shuffled.map_partitions(compute, meta=meta))
+        return self._replace(shuffled.map_partitions(compute, meta=meta))
+
+    def append_columns(
+        self,
+        key: str,
+        function: ColumnsFunction,
+        types: Mapping[str, pa.DataType],
+    ) -> DistributedFrame:
+        shuffled = self.native.shuffle(on=key, npartitions=self.n_buckets)
+        empty = _to_pandas(pa.schema(types).empty_table())
+
+        def append(part: Any) -> Any:
+            columns = function(part) if len(part) else {}
+            new = (
+                _to_pandas(pa.table({name: columns[name] for name in types})) if columns else empty
+            )
+            return part.assign(**{name: new[name].array for name in types})
+
+        meta = self.native._meta.assign(**{name: empty[name].array for name in types})
+        return self._replace(shuffled.map_partitions(append, meta=meta))
 
     def arrow_type(self, name: str) -> pa.DataType:
-        import pyarrow as pa
-
-        dtype = self.native.dtypes[name]
-        return pa.from_numpy_dtype(dtype) if dtype.kind in "iu" else pa.large_string()
+        arrow_type = pa.array(self.native._meta[name], from_pandas=True).type
+        return arrow_type if pa.types.is_integer(arrow_type) else pa.large_string()
 
     def check_time(self, name: str) -> None:
         """Dask's time zones belong to the columns."""
 
 
-def _ship(function: GroupFunction) -> GroupFunction:
+def _ship(function: Callable[[Any], R]) -> Callable[[Any], R]:
     """Return a function that workers without this package can load, to say what they lack."""
     payload = pickle.dumps(function)
 
-    def call(rows: Any) -> pa.Table:
+    def call(rows: Any) -> R:
         import pickle
         import sys
 
@@ -226,7 +295,8 @@ def _ship(function: GroupFunction) -> GroupFunction:
                 "PYSPARK_PYTHON name a Python that has it, before Spark starts."
             )
             raise RuntimeError(message) from None
-        return loaded(rows)
+        result: R = loaded(rows)
+        return result
 
     return call
 

@@ -185,6 +185,20 @@ def count_lower_before(keys: Integers, values: Integers) -> Integers:
 
 Closed = Literal["right", "left", "both", "neither"]
 
+
+def check_closed(closed: str) -> None:
+    """Raise an ArgumentError unless ``closed`` says which ends belong to a window.
+
+    Examples
+    --------
+    >>> check_closed("left")
+    """
+    if closed not in get_args(Closed):
+        raise ArgumentError(
+            f"`closed` must be one of {', '.join(get_args(Closed))}; got {closed!r}."
+        )
+
+
 #: Timestamps and durations are microseconds.
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -364,10 +378,7 @@ class GroupedRolling:
             Whether a window that is closed at t contains the row at t itself. Of other rows with
             that timestamp it contains those that come before.
         """
-        if closed not in get_args(Closed):
-            raise ArgumentError(
-                f"`closed` must be one of {', '.join(get_args(Closed))}; got {closed!r}."
-            )
+        check_closed(closed)
         lag = _duration(lag, "lag")
         end_closed, start_closed = closed in ("right", "both"), closed in ("left", "both")
         if lag == 0 and end_closed:

@@ -57,7 +57,6 @@ def engineer_distributed(
     label_delay: int,
     start: dt.datetime | None,
     end: dt.datetime | None,
-    n_buckets: int | None,
 ) -> Any:
     """Return a lazy frame of ``transaction_id`` and the features.
 
@@ -71,8 +70,6 @@ def engineer_distributed(
         Microseconds after which a label is known, without a column ``label_available_at``.
     start, end
         The period of the features, in UTC.
-    n_buckets
-        How many groups of customers, and of merchants, are computed; the engine's default if None.
     """
     df.require(REQUIRED, "the transactions")
     columns = [name for name in (*REQUIRED, *OPTIONAL) if name in df.columns]
@@ -102,11 +99,9 @@ def engineer_distributed(
         )
     )
     merchant_part = of_merchants.map_groups(
-        "merchant_id", computation.of_merchants, merchant_schema, n_buckets
+        "merchant_id", computation.of_merchants, merchant_schema
     )
-    customer_part = joined.map_groups(
-        "customer_id", computation.of_customers, customer_schema, n_buckets
-    )
+    customer_part = joined.map_groups("customer_id", computation.of_customers, customer_schema)
     return customer_part.join(merchant_part, _ID, "inner").select((_ID, *FEATURES)).native
 
 

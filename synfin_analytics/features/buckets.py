@@ -39,7 +39,7 @@ from synfin_analytics.features._payments import (
 from synfin_analytics.features._spill import Spill
 from synfin_analytics.io.coerce import coerce_batches
 from synfin_analytics.io.new_folder import check_new_folder, new_folder
-from synfin_analytics.io.sources import open_source
+from synfin_analytics.io.sources import open_source, read_column_names
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -276,13 +276,12 @@ def engineer_to_folder(
 def _open_transactions(df: Any, batch_rows: int) -> Source:
     columns = (*REQUIRED, *OPTIONAL)
     data = native_frame(df)
-    if isinstance(data, str | Path):
-        source = open_source(data, batch_rows, columns=columns)
-    else:
-        frame = open_frame(data, "engineer_features")
-        names = [name for name in list_columns(frame) if name in columns]
-        source = open_source(frame.select(names).to_native(), batch_rows)
+    is_path = isinstance(data, str | Path)
+    frame = None if is_path else open_frame(data, "engineer_features")
+    names = read_column_names(data) if frame is None else list_columns(frame)
     for name in REQUIRED:
-        if name not in source.names:
-            raise NotFoundError("column", name, source.names, location="the transactions")
-    return source
+        if name not in names:
+            raise NotFoundError("column", name, names, location="the transactions")
+    if frame is None:
+        return open_source(data, batch_rows, columns=columns)
+    return open_source(frame.select(*(set(names) & set(columns))).to_native(), batch_rows)

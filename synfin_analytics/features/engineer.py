@@ -162,7 +162,7 @@ def engineer_features(
             "With the path of a file, `output` must be a new folder for the features; got None. "
             "For a DataFrame of features, pass polars.scan_parquet(path)."
         )
-    distributed = open_distributed(native_frame(df), "engineer_features")
+    distributed = open_distributed(native_frame(df), "engineer_features", n_buckets)
     if distributed is not None:
         return engineer_distributed(
             distributed,
@@ -171,7 +171,6 @@ def engineer_features(
             label_delay=delay,
             start=first,
             end=after,
-            n_buckets=n_buckets,
         )
     parties = Parties.from_frames(customers, merchants)
     rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, overload
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_column_name, refuse_spelling
 from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.dataframes import native_frame
 from synfin_analytics._core.dates import Period, parse_duration
-from synfin_analytics._core.grouped import Amounts, GroupedRolling, factorize
+from synfin_analytics._core.distributed import open_distributed
+from synfin_analytics._core.grouped import (
+    Amounts,
+    GroupedRolling,
+    check_closed,
+    factorize,
+    order_by_time,
+)
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -21,7 +31,7 @@ from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_fra
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
 
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 
 _HANDBOOK_WINDOWS = ("1d", "7d", "30d")
 _LAST_HOUR_OF_NIGHT = 6
+_ID = "transaction_id"
 
 
 @overload
@@ -75,6 +86,7 @@ def window_features(
     lag: str | dt.timedelta = "0d",
     closed: Closed = "right",
     include_current: bool = True,
+    n_buckets: int | None = None,
 ) -> Any:
     """Count rows and average a value over time windows, by customer, merchant or card.
 
@@ -128,25 +140,70 @@ def window_features(
     """
     check_column_name(by, "by")
     check_column_name(value, "value")
-    names = (by, value, "timestamp")
-    rows = collect_columns(df, names, (), "transactions", "window_features")
-    frame = coerce_columns(rows, Transaction, names)
     several = isinstance(windows, Iterable) and not isinstance(windows, str)
     labels: list[Any] = list(windows) if several else [windows]
-    lengths = {label: Period.parse_fixed(label, "windows").duration for label in labels}
-    window_lag = parse_duration(lag, "lag")
-    rolling, has_key = _rolling(frame, by)
-    integers, units_per_one = _as_integers(frame[value])
-    present = frame[value].is_not_null().to_numpy()
-    columns: dict[str, pa.Array] = {}
-    for label, length in lengths.items():
-        window = rolling.window(
-            length, lag=window_lag, closed=closed, include_current=include_current
-        )
-        mean = ratio(window.sum(integers) / units_per_one, window.sum(present))
-        columns[f"count_{label}"] = pa.array(window.count(), mask=~has_key)
-        columns[f"mean_{label}"] = pa.array(mean, mask=~has_key | np.isnan(mean))
-    return make_frame_like(rows, columns)
+    computation = _Windows(
+        by=by,
+        value=value,
+        lengths={label: Period.parse_fixed(label, "windows").duration for label in labels},
+        lag=parse_duration(lag, "lag"),
+        closed=closed,
+        include_current=include_current,
+    )
+    names = (by, value, "timestamp")
+    distributed = open_distributed(native_frame(df), "window_features", n_buckets)
+    if distributed is not None:
+        distributed.require(names, "the transactions")
+        distributed.check_time("timestamp")
+        check_closed(closed)
+        return distributed.append_columns(by, computation, computation.types).native
+    rows = collect_columns(df, names, (), "transactions", "window_features")
+    return make_frame_like(rows, computation.of_rows(rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Windows:
+    """Counts and means over windows, of a frame that has all rows of some groups.
+
+    Parameters
+    ----------
+    by, value, lag, closed, include_current
+        As for :func:`window_features`.
+    lengths
+        Length of each window by its name.
+    """
+
+    by: str
+    value: str
+    lengths: Mapping[str, dt.timedelta]
+    lag: dt.timedelta
+    closed: Closed
+    include_current: bool
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """Names and types of the columns."""
+        return _window_types(self.lengths, count=pa.int64(), mean=pa.float64())
+
+    def __call__(self, rows: Any) -> dict[str, pa.Array]:
+        """Compute the columns for rows in no order: those of one timestamp by their ids."""
+        return _in_order(rows, self.of_rows)
+
+    def of_rows(self, rows: nw.DataFrame[Any]) -> dict[str, pa.Array]:
+        """Compute the columns; rows of one timestamp count in their order."""
+        frame = coerce_columns(rows, Transaction, (self.by, self.value, "timestamp"))
+        rolling, has_key = _rolling(frame, self.by)
+        integers, units_per_one = _as_integers(frame[self.value])
+        present = frame[self.value].is_not_null().to_numpy()
+        columns: dict[str, pa.Array] = {}
+        for label, length in self.lengths.items():
+            window = rolling.window(
+                length, lag=self.lag, closed=self.closed, include_current=self.include_current
+            )
+            mean = ratio(window.sum(integers) / units_per_one, window.sum(present))
+            columns[f"count_{label}"] = pa.array(window.count(), mask=~has_key)
+            columns[f"mean_{label}"] = pa.array(mean, mask=~has_key | np.isnan(mean))
+        return columns
 
 
 @overload
@@ -170,6 +227,7 @@ def handbook_features(
     *,
     label_delay: str | dt.timedelta = "7d",
     terminal: str = "merchant_id",
+    n_buckets: int | None = None,
 ) -> Any:
     """Compute the 14 features of the *Fraud Detection Handbook*.
 
@@ -222,34 +280,128 @@ def handbook_features(
     >>> features.select("customer_count_1d", "terminal_count_7d", "terminal_risk_7d").rows()
     [(1, 0, 0.0), (2, 0, 0.0), (1, 2, 0.5)]
     """
-    names = (
-        "customer_id",
-        check_column_name(terminal, "terminal"),
-        "timestamp",
-        "amount",
-        "is_fraud",
-    )
+    check_column_name(terminal, "terminal")
+    delay = parse_duration(label_delay, "label_delay")
+    names = ("customer_id", terminal, "timestamp", "amount", "is_fraud")
+    of_customers, of_terminals = _CustomerWindows(), _TerminalWindows(terminal, delay)
+    distributed = open_distributed(native_frame(df), "handbook_features", n_buckets)
+    if distributed is not None:
+        distributed.require(names, "the transactions")
+        distributed.check_time("timestamp")
+        by_customer = distributed.append_columns("customer_id", of_customers, of_customers.types)
+        return by_customer.append_columns(terminal, of_terminals, of_terminals.types).native
     rows = collect_columns(df, names, (), "transactions", "handbook_features")
     frame = coerce_columns(rows, Transaction, names)
-    timestamps = frame["timestamp"].to_physical().to_numpy()
-    delay = parse_duration(label_delay, "label_delay")
-    units, units_per_one = _as_integers(frame["amount"])
-    is_fraud, _ = _as_integers(frame["is_fraud"])
-    (customers, _), (terminals, _) = _rolling(frame, "customer_id"), _rolling(frame, terminal)
-    columns: dict[str, pa.Array] = {
-        "weekend": pa.array(day_of_week(timestamps) >= SATURDAY),
-        "night": pa.array(hour_of_day(timestamps) <= _LAST_HOUR_OF_NIGHT),
-    }
-    for label in _HANDBOOK_WINDOWS:
-        length = Period.parse_fixed(label, "windows").duration
-        own, seen = customers.window(length), terminals.window(length, lag=delay)
-        count = seen.count()
-        columns[f"customer_count_{label}"] = pa.array(own.count())
-        mean_amount = own.sum(units) / units_per_one / own.count()
-        columns[f"customer_mean_amount_{label}"] = pa.array(mean_amount)
-        columns[f"terminal_count_{label}"] = pa.array(count)
-        columns[f"terminal_risk_{label}"] = pa.array(seen.sum(is_fraud) / np.maximum(count, 1))
-    return make_frame_like(rows, columns)
+    columns = of_customers.of_frame(frame) | of_terminals.of_frame(frame)
+    return make_frame_like(rows, {name: columns[name] for name in _HANDBOOK_FEATURES})
+
+
+_HANDBOOK_FEATURES = (
+    "weekend",
+    "night",
+    *(
+        f"{name}_{window}"
+        for window in _HANDBOOK_WINDOWS
+        for name in ("customer_count", "customer_mean_amount", "terminal_count", "terminal_risk")
+    ),
+)
+
+
+class _CustomerWindows:
+    """The handbook's features that depend on the payment itself and the customer's earlier ones."""
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """Names and types of the columns."""
+        of_windows = _window_types(
+            _HANDBOOK_WINDOWS, customer_count=pa.int64(), customer_mean_amount=pa.float64()
+        )
+        return {"weekend": pa.bool_(), "night": pa.bool_()} | of_windows
+
+    def __call__(self, rows: Any) -> dict[str, pa.Array]:
+        """Compute the columns for rows in no order."""
+        names = ("customer_id", "timestamp", "amount")
+        return _in_order(
+            rows, lambda ordered: self.of_frame(coerce_columns(ordered, Transaction, names))
+        )
+
+    def of_frame(self, frame: pl.DataFrame) -> dict[str, pa.Array]:
+        """Compute the columns; rows of one timestamp count in their order."""
+        timestamps = frame["timestamp"].to_physical().to_numpy()
+        units, units_per_one = _as_integers(frame["amount"])
+        customers, _ = _rolling(frame, "customer_id")
+        columns: dict[str, pa.Array] = {
+            "weekend": pa.array(day_of_week(timestamps) >= SATURDAY),
+            "night": pa.array(hour_of_day(timestamps) <= _LAST_HOUR_OF_NIGHT),
+        }
+        for label in _HANDBOOK_WINDOWS:
+            own = customers.window(Period.parse_fixed(label, "windows").duration)
+            columns[f"customer_count_{label}"] = pa.array(own.count())
+            mean_amount = own.sum(units) / units_per_one / own.count()
+            columns[f"customer_mean_amount_{label}"] = pa.array(mean_amount)
+        return columns
+
+
+@dataclasses.dataclass(frozen=True)
+class _TerminalWindows:
+    """The handbook's features that depend on earlier labels of the terminal.
+
+    Parameters
+    ----------
+    terminal
+        Column of the terminal.
+    delay
+        How long labels take.
+    """
+
+    terminal: str
+    delay: dt.timedelta
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """Names and types of the columns."""
+        return _window_types(
+            _HANDBOOK_WINDOWS, terminal_count=pa.int64(), terminal_risk=pa.float64()
+        )
+
+    def __call__(self, rows: Any) -> dict[str, pa.Array]:
+        """Compute the columns for rows in no order."""
+        names = (self.terminal, "timestamp", "is_fraud")
+        return _in_order(
+            rows, lambda ordered: self.of_frame(coerce_columns(ordered, Transaction, names))
+        )
+
+    def of_frame(self, frame: pl.DataFrame) -> dict[str, pa.Array]:
+        """Compute the columns; rows of one timestamp count in their order."""
+        is_fraud, _ = _as_integers(frame["is_fraud"])
+        terminals, _ = _rolling(frame, self.terminal)
+        columns: dict[str, pa.Array] = {}
+        for label in _HANDBOOK_WINDOWS:
+            length = Period.parse_fixed(label, "windows").duration
+            seen = terminals.window(length, lag=self.delay)
+            count = seen.count()
+            columns[f"terminal_count_{label}"] = pa.array(count)
+            columns[f"terminal_risk_{label}"] = pa.array(seen.sum(is_fraud) / np.maximum(count, 1))
+        return columns
+
+
+def _window_types(labels: Iterable[str], **types: pa.DataType) -> dict[str, pa.DataType]:
+    """Return the types of columns that each window has."""
+    return {f"{name}_{label}": types[name] for label in labels for name in types}
+
+
+def _in_order(
+    rows: Any, compute: Callable[[nw.DataFrame[Any]], dict[str, pa.Array]]
+) -> dict[str, pa.Array]:
+    """Compute columns of rows in the order of their ids, and return them in that of the rows."""
+    frame: nw.DataFrame[Any] = nw.from_native(rows, eager_only=True)
+    if _ID not in frame.columns:
+        return compute(frame)
+    ids = pl.Series(frame[_ID].to_arrow()).cast(pl.String)
+    order = order_by_time(np.zeros(len(ids), np.int64), ids)
+    columns = compute(frame[order.tolist()])
+    positions = pa.array(np.argsort(order))
+    return {name: values.take(positions) for name, values in columns.items()}
 
 
 def _rolling(frame: pl.DataFrame, by: str) -> tuple[GroupedRolling, Mask]:

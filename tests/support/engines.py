@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from decimal import Decimal
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 # Starting a scheduler's threads takes longer than counting these frames.
 dask.config.set(scheduler="synchronous")
 
-#: Environment of Spark: no network, and only the quick compiler, since tests are short.
+#: Environment of Spark: no network, workers with this Python, and only the quick compiler, since
+#: tests are short.
 SPARK = {
+    "PYSPARK_PYTHON": sys.executable,
     "SPARK_LOCAL_IP": "127.0.0.1",
     "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
@@ -191,6 +194,17 @@ def spark_session(zone: str = "UTC") -> Iterator[SparkSession]:
             yield spark
         finally:
             spark.stop()
+
+
+def in_order_of(frame: Any, key: str) -> pl.DataFrame:
+    """Collect a frame of any engine as polars, in the order of a key."""
+    if isinstance(frame, dd.DataFrame):
+        frame = frame.compute()
+    if isinstance(frame, pd.DataFrame):
+        frame = pl.from_pandas(frame).fill_nan(None)
+    elif hasattr(frame, "toArrow"):
+        frame = frame.toArrow()
+    return pl.DataFrame(frame).sort(key)
 
 
 def to_spark(spark: SparkSession, frame: pl.DataFrame) -> Any:

@@ -1,0 +1,143 @@
+"""Features on Spark and Dask: lazy frames of the engine, equal to those of one machine."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import polars as pl
+import pytest
+from engines import ENGINES, QUICK, in_order_of, to_spark
+from feature_rows import engineered, transactions, world
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from pyspark.errors import PythonException
+
+from synfin_analytics import (
+    ArgumentError,
+    NotFoundError,
+    engineer_features,
+    handbook_features,
+    window_features,
+)
+
+
+@pytest.fixture
+def payments():
+    """Payments, some of which lack a label or a place, with many of one moment."""
+    rows = world().transactions
+    return rows.with_columns(
+        pl.col("timestamp").dt.truncate("6h"),
+        is_fraud=pl.when(pl.int_range(pl.len()) % 7 > 0).then("is_fraud"),
+        transaction_id="T" + pl.int_range(pl.len()).cast(pl.String),
+    )
+
+
+in_order_of_ids = partial(in_order_of, key="transaction_id")
+to_dask = ENGINES["dask with arrow"]
+
+
+@settings(phases=QUICK, max_examples=15, deadline=None)
+@given(frame=transactions().filter(len), dated=st.booleans())
+def test_dask_has_the_features_of_the_frame(frame, dated):
+    frame = frame if dated else frame.drop("label_available_at")
+    features = engineered(to_dask(frame))
+    expected = engineered(frame).sort("transaction_id")
+    assert_frame_equal(in_order_of_ids(features), expected, check_exact=True)
+
+
+@pytest.fixture(params=["dask", "spark"])
+def distribute(request):
+    """Convert a polars frame to a frame of the engine."""
+    if request.param == "dask":
+        return to_dask
+    spark = request.getfixturevalue("spark")
+    return lambda frame: to_spark(spark, frame)
+
+
+def test_all_features_are_those_of_one_machine(distribute, payments):
+    people, shops, _ = world()
+    features = engineer_features(distribute(payments), people, shops, n_buckets=3)
+    expected = engineer_features(payments, people, shops).sort("transaction_id")
+    assert_frame_equal(in_order_of_ids(features), expected, check_exact=True)
+
+
+def test_customers_and_merchants_may_be_of_the_engine(distribute, payments):
+    people, shops, _ = world()
+    day = payments["timestamp"].max().date()
+    features = engineer_features(
+        distribute(payments), distribute(people), distribute(shops), start=day
+    )
+    expected = engineer_features(payments, people, shops, start=day).sort("transaction_id")
+    assert 0 < len(expected) < len(payments)
+    assert_frame_equal(in_order_of_ids(features), expected, check_exact=True)
+
+
+def test_numbers_stay_numbers_as_ids(distribute, payments):
+    payments = payments.with_columns(transaction_id=pl.int_range(pl.len()))
+    features = engineer_features(distribute(payments), n_buckets=2)
+    expected = engineer_features(payments).sort("transaction_id")
+    assert_frame_equal(in_order_of_ids(features), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("by", ["customer_id", "merchant_id", "card_id"])
+def test_windows_are_appended_to_the_frame(distribute, payments, by):
+    options = {"by": by, "value": "is_fraud", "windows": ["1d", "7d"], "lag": "1d"}
+    windows = window_features(distribute(payments), **options, n_buckets=3)
+    ordered = payments.sort("transaction_id")
+    in_id_order = payments.sort(pl.col("transaction_id").str.slice(1).cast(int))
+    expected = in_id_order.with_columns(window_features(in_id_order, **options))
+    columns = ["transaction_id", *expected.columns[len(payments.columns) :]]
+    result = in_order_of_ids(windows)
+    assert result.columns[: len(payments.columns)] == payments.columns
+    assert_frame_equal(
+        result.select(columns), expected.select(columns).sort("transaction_id"), check_exact=True
+    )
+    assert result["amount"].cast(float).equals(ordered["amount"].cast(float))
+
+
+def test_the_handbooks_features_are_appended_to_the_frame(distribute, payments):
+    payments = payments.with_columns(pl.col("is_fraud").fill_null(value=False))
+    features = in_order_of_ids(handbook_features(distribute(payments), n_buckets=3))
+    in_id_order = payments.sort(pl.col("transaction_id").str.slice(1).cast(int))
+    expected = in_id_order.with_columns(handbook_features(in_id_order)).sort("transaction_id")
+    columns = expected.columns[len(payments.columns) :]
+    assert_frame_equal(features.select(columns), expected.select(columns), check_column_order=False)
+
+
+# -- What is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [engineer_features, window_features, handbook_features])
+def test_a_missing_column_is_named_at_once(distribute, payments, call):
+    frame = distribute(payments.rename({"timestamp": "timestmap"}))
+    with pytest.raises(NotFoundError, match=r"There is no column 'timestamp'.*timestmap"):
+        call(frame)
+
+
+def test_windows_are_checked_at_once(distribute, payments):
+    with pytest.raises(ArgumentError, match="`closed` must be one of"):
+        window_features(distribute(payments), closed="open")
+    with pytest.raises(ArgumentError, match="`n_buckets` must be a whole number of at least 1"):
+        engineer_features(distribute(payments), n_buckets=0)
+
+
+def test_dask_reports_rows_that_cannot_be_used_when_it_computes(payments):
+    features = engineer_features(to_dask(payments.with_columns(amount=pl.lit(-1.0))))
+    with pytest.raises(ArgumentError, match="amount"):
+        features.compute()
+
+
+def test_spark_reports_rows_that_cannot_be_used_when_it_computes(spark, payments):
+    features = engineer_features(to_spark(spark, payments.with_columns(amount=pl.lit(-1.0))))
+    with pytest.raises(PythonException, match="These transactions cannot be used"):
+        features.toArrow()
+
+
+def test_the_time_zone_of_spark_is_utc(spark, payments):
+    spark.conf.set("spark.sql.session.timeZone", "Europe/Brussels")
+    try:
+        with pytest.raises(ArgumentError, match="The engine's time zone must be UTC"):
+            engineer_features(to_spark(spark, payments))
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
