@@ -30,7 +30,7 @@ from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_fra
 
 if TYPE_CHECKING:
     import polars as pl
-    from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
+    from narwhals.typing import IntoDataFrameT, IntoFrame, IntoLazyFrame
 
     from synfin_analytics._core.transaction_source import TransactionSource
 
@@ -44,6 +44,18 @@ INPUT_COLUMNS = {
 
 @overload
 def engineer_features(
+    df: IntoFrame | TransactionSource | str | Path,
+    customers: IntoFrame | None = ...,
+    merchants: IntoFrame | None = ...,
+    *,
+    label_delay: str | dt.timedelta = ...,
+    start: Bound = ...,
+    end: Bound = ...,
+    output: str | Path,
+    memory: str | int = ...,
+) -> pl.LazyFrame: ...
+@overload
+def engineer_features(
     df: pl.LazyFrame | TransactionSource,
     customers: IntoFrame | None = ...,
     merchants: IntoFrame | None = ...,
@@ -51,6 +63,7 @@ def engineer_features(
     label_delay: str | dt.timedelta = ...,
     start: Bound = ...,
     end: Bound = ...,
+    n_buckets: int | None = ...,
 ) -> pl.DataFrame: ...
 @overload
 def engineer_features(
@@ -61,6 +74,7 @@ def engineer_features(
     label_delay: str | dt.timedelta = ...,
     start: Bound = ...,
     end: Bound = ...,
+    n_buckets: int | None = ...,
 ) -> IntoDataFrameT: ...
 @overload
 def engineer_features(
@@ -71,7 +85,8 @@ def engineer_features(
     label_delay: str | dt.timedelta = ...,
     start: Bound = ...,
     end: Bound = ...,
-) -> IntoDataFrame: ...
+    n_buckets: int | None = ...,
+) -> IntoFrame: ...
 @refuse_spelling(delay="label_delay")
 def engineer_features(
     df: IntoFrame | TransactionSource | str | Path,
@@ -94,8 +109,9 @@ def engineer_features(
     Parameters
     ----------
     df
-        Transactions: pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order, with
-        the columns ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and
+        Transactions: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark, in any
+        order; or with ``output`` the path of a Parquet file or of a folder of them. They have the
+        columns ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and
         ``timestamp``. Amounts must not be negative; they may be 0, and have up to six decimals
         (more are rounded). Optional columns, without which the features that need them are NULL:
         ``is_fraud``, ``label_available_at``, ``latitude``, ``longitude``, ``is_online``,
@@ -114,15 +130,27 @@ def engineer_features(
         Compute features only of rows from ``start`` on and before ``end``: dates or datetimes, as
         objects or ISO 8601 strings, in UTC by default. A date without a time is its midnight, so
         ``end`` excludes that day. Rows before ``start`` are history.
+    output
+        A new or empty folder to write the features to, as Parquet files, instead of holding them in
+        memory. It exists when all of them are written, and not at all after an error. The temporary
+        files, of about 300 bytes a row, are in it until then.
+    memory
+        About how much memory to use with ``output``: bytes, or a size such as ``"500MB"``. All rows
+        of one customer, or of one merchant, are in memory at a time, however many they are.
+    n_buckets
+        For Dask and PySpark, how many groups of customers, and of merchants, to compute; a worker
+        has one group in memory, at about 1.6 kB a row. Default: partitions of Dask's frame, or
+        ``spark.sql.shuffle.partitions``.
 
     Returns
     -------
     DataFrame
         ``transaction_id`` and the features, ready for :func:`synfin_analytics.load_df`: one row for
         each transaction of the period, in the order of ``df``; of the same kind as ``df`` (polars
-        for a LazyFrame, pyarrow for DuckDB, pandas for Dask; pandas keeps its index). Formula, unit
-        and window of each feature are in the guide, and in
-        ``synfin_analytics.features.DEFINITIONS``.
+        for a LazyFrame, pyarrow for DuckDB; pandas keeps its index). For Dask and PySpark, a lazy
+        frame of the engine in no order: nothing is computed or collected yet. With ``output``, a
+        polars LazyFrame of its files, whose ids are texts, in no order. Formula, unit and window of
+        each feature are in the guide, and in ``synfin_analytics.features.DEFINITIONS``.
 
     Raises
     ------
@@ -131,7 +159,8 @@ def engineer_features(
     ArgumentError
         Ids, timestamps or amounts are missing, an id is repeated, a cell is invalid, or a customer
         or merchant is not in its table: the message lists these rows. ``label_delay`` is negative,
-        or ``end`` is not later than ``start``.
+        ``end`` is not later than ``start``, or ``output`` contains files. On Dask and PySpark the
+        rows are checked when the features are computed, and ids within each group.
 
     Examples
     --------

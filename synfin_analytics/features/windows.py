@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping, Sequence
 
-    from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
+    from narwhals.typing import IntoDataFrameT, IntoFrame, IntoLazyFrame
 
     from synfin_analytics._core.grouped import Closed
     from synfin_analytics._core.transaction_source import TransactionSource
@@ -54,6 +54,7 @@ def window_features(
     lag: str | dt.timedelta = ...,
     closed: Closed = ...,
     include_current: bool = ...,
+    n_buckets: int | None = ...,
 ) -> pl.DataFrame: ...
 @overload
 def window_features(
@@ -65,6 +66,7 @@ def window_features(
     lag: str | dt.timedelta = ...,
     closed: Closed = ...,
     include_current: bool = ...,
+    n_buckets: int | None = ...,
 ) -> IntoDataFrameT: ...
 @overload
 def window_features(
@@ -76,7 +78,8 @@ def window_features(
     lag: str | dt.timedelta = ...,
     closed: Closed = ...,
     include_current: bool = ...,
-) -> IntoDataFrame: ...
+    n_buckets: int | None = ...,
+) -> IntoFrame: ...
 def window_features(
     df: IntoFrame | TransactionSource,
     by: str = "customer_id",
@@ -96,7 +99,8 @@ def window_features(
     Parameters
     ----------
     df
-        Transactions: pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order.
+        Transactions: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark, in any
+        order.
     by
         Column to group by.
     value
@@ -111,12 +115,16 @@ def window_features(
         ``"both"`` or ``"neither"``.
     include_current
         Whether a window that is closed at t contains the row at t itself.
+    n_buckets
+        For Dask and PySpark, as in :func:`engineer_features`.
 
     Returns
     -------
     DataFrame
         ``count_1d``, ``mean_1d`` and so on for each row, in the order of ``df`` and of the same
-        kind. A mean over no rows is NULL; so is everything where ``by`` is missing.
+        kind. A mean over no rows is NULL; so is everything where ``by`` is missing. For Dask and
+        PySpark, whose rows have no order: a lazy frame of the columns of ``df`` and the new ones;
+        rows with the same timestamp count in the order of ``transaction_id``, if there is one.
 
     Raises
     ------
@@ -212,15 +220,24 @@ def handbook_features(
     *,
     label_delay: str | dt.timedelta = ...,
     terminal: str = ...,
+    n_buckets: int | None = ...,
 ) -> pl.DataFrame: ...
 @overload
 def handbook_features(
-    df: IntoDataFrameT, *, label_delay: str | dt.timedelta = ..., terminal: str = ...
+    df: IntoDataFrameT,
+    *,
+    label_delay: str | dt.timedelta = ...,
+    terminal: str = ...,
+    n_buckets: int | None = ...,
 ) -> IntoDataFrameT: ...
 @overload
 def handbook_features(
-    df: IntoLazyFrame, *, label_delay: str | dt.timedelta = ..., terminal: str = ...
-) -> IntoDataFrame: ...
+    df: IntoLazyFrame,
+    *,
+    label_delay: str | dt.timedelta = ...,
+    terminal: str = ...,
+    n_buckets: int | None = ...,
+) -> IntoFrame: ...
 @refuse_spelling(delay="label_delay")
 def handbook_features(
     df: IntoFrame | TransactionSource,
@@ -242,11 +259,14 @@ def handbook_features(
         How long labels take: a number and a unit (m, h, d or w), or a timedelta.
     terminal
         Column of the terminal.
+    n_buckets
+        For Dask and PySpark, as in :func:`engineer_features`.
 
     Returns
     -------
     DataFrame
-        In the order of ``df`` and of the same kind: ``weekend``; ``night`` (hour <= 6); for windows
+        In the order of ``df`` and of the same kind (for Dask and PySpark as for
+        :func:`window_features`): ``weekend``; ``night`` (hour <= 6); for windows
         w of 1, 7 and 30 days the ``customer_count`` and ``customer_mean_amount`` over (t - w, t],
         which includes the row itself, and the ``terminal_count`` and ``terminal_risk`` (the share
         of frauds, 0 over no rows) over (t - label_delay - w, t - label_delay].
