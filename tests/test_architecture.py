@@ -42,7 +42,10 @@ FRIENDS = {
 }
 #: Modules with a plain name from which their package exports nothing: only the package itself
 #: imports them, or others import the module itself.
-INTERNAL = {"database": {"cache", "connection", "models", "protection", "schema"}}
+INTERNAL = {
+    "database": {"cache", "connection", "models", "protection", "schema"},
+    "features": {"buckets"},
+}
 
 
 @dataclass(frozen=True)
