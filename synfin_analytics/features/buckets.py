@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synfin_analytics._core.dataframes import list_columns, native_frame, open_frame
+from synfin_analytics._core.new_folder import check_new_folder, new_folder
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.features._compute import (
@@ -38,7 +39,6 @@ from synfin_analytics.features._payments import (
 )
 from synfin_analytics.features._spill import Spill
 from synfin_analytics.io.coerce import coerce_batches
-from synfin_analytics.io.new_folder import check_new_folder, new_folder
 from synfin_analytics.io.sources import open_source, read_column_names
 
 if TYPE_CHECKING:
