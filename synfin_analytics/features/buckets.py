@@ -64,7 +64,7 @@ _MERCHANT_COLUMNS = (
     ROW,
 )
 #: Bytes that a row needs while the features of its customer, or of its merchant, are computed.
-_CUSTOMER_BYTES, _MERCHANT_BYTES = 1_600, 500
+_CUSTOMER_BYTES, _MERCHANT_BYTES = 3_000, 1_000
 #: Bytes of a row while it is read, checked and divided.
 _READ_BYTES = 2_000
 _MIN_BATCH = 10_000

@@ -139,7 +139,7 @@ def engineer_features(
         of one customer, or of one merchant, are in memory at a time, however many they are.
     n_buckets
         For Dask and PySpark, how many groups of customers, and of merchants, to compute; a worker
-        has one group in memory, at about 1.6 kB a row. Default: partitions of Dask's frame, or
+        has one group in memory, at about 3 kB a row. Default: partitions of Dask's frame, or
         ``spark.sql.shuffle.partitions``.
 
     Returns

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from handbook_data import generated
 
@@ -55,6 +56,27 @@ def test_a_feature_that_pandas_computes_differently_is_reported(data):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "pandas differs in merchant_avg_amount\n" in result.stderr
+
+
+def test_features_on_disk_and_in_memory_are_compared_and_measured():
+    result = run("features_on_disk.py", "--rows", 3000, "--memory", "100MB")
+    assert result.returncode == 0, result.stderr
+    lines = [[cell.strip() for cell in line.split("|")] for line in result.stdout.splitlines()]
+    assert [line[1:3] for line in lines[2:]] == [["3,000", "on disk"], ["3,000", "in memory"]]
+    assert lines[3][5] == "1.00"
+
+
+def test_a_difference_between_features_on_disk_and_in_memory_is_reported(tmp_path):
+    for way, amount in (("on disk", 1.0), ("in memory", 2.0)):
+        (tmp_path / way).mkdir()
+        pl.DataFrame({"customer_avg_amount": amount}).write_parquet(tmp_path / way / "1.parquet")
+    code = (
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import features_on_disk, pathlib\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "features_on_disk.compare({way: folder / way for way in ('on disk', 'in memory')})"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "The features in memory and on disk differ." in result.stderr
 
 
 def test_a_model_is_tried_with_15_inputs_and_with_69(data):
