@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
+import cloudpickle
 import polars as pl
 import pytest
 from engines import ENGINES, QUICK, in_order_of, to_spark
@@ -20,6 +25,7 @@ from synfin_analytics import (
     handbook_features,
     window_features,
 )
+from synfin_analytics._core.distributed import _ship
 
 
 @pytest.fixture
@@ -141,3 +147,19 @@ def test_the_time_zone_of_spark_is_utc(spark, payments):
             engineer_features(to_spark(spark, payments))
     finally:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
+
+
+def test_a_worker_without_the_package_says_what_to_do(tmp_path):
+    function = tmp_path / "function"
+    function.write_bytes(cloudpickle.dumps(_ship(engineer_features)))
+    code = (
+        f"import pickle, sys; sys.path.append({str(Path(cloudpickle.__file__).parents[1])!r})\n"
+        "sys.modules['synfin_analytics'] = None\n"
+        f"pickle.load(open({str(function)!r}, 'rb'))(None)"
+    )
+    result = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True)
+    assert re.search(
+        r"RuntimeError: The Python of a worker \(.+\) cannot import synfin_analytics: .+\. Install "
+        "the package for it, or let the environment variable PYSPARK_PYTHON name",
+        result.stderr,
+    )

@@ -246,7 +246,8 @@ def test_drift_that_cannot_be_measured_is_refused(repository, options, error, me
         repository.measure_drift(**periods | options)
 
 
-def test_the_examples_of_the_docs_run(manager):
+def test_the_examples_of_the_docs_run(manager, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
     for block in re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL):
         exec(block, space)
