@@ -212,6 +212,14 @@ def test_the_changelog_has_the_marker_of_towncrier():
     assert read("CHANGELOG.md").count(PROJECT["tool"]["towncrier"]["start_string"]) == 1
 
 
+def test_no_data_set_is_in_the_repository():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if files.returncode:
+        pytest.skip("this is not a checkout of git")
+    data = {".parquet", ".csv", ".arrow", ".xlsx", ".duckdb", ".gz", ".zip"}
+    assert not [name for name in files.stdout.splitlines() if Path(name).suffix in data]
+
+
 def test_every_file_of_the_source_distribution_exists():
     for pattern in PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]:
         assert list(ROOT.glob(pattern.removeprefix("/"))), pattern
