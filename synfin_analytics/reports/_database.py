@@ -66,6 +66,7 @@ from synfin_analytics.repositories.transactions import between, known_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -365,13 +366,21 @@ def query_of_transactions(period: Range, as_of: dt.datetime | None) -> Select[An
     return ordered
 
 
-def name_merchants(session: Session, merchants: pd.DataFrame) -> pd.DataFrame:
+def name_merchants(
+    session: Session, merchants: pd.DataFrame, archive: str | Path | None
+) -> pd.DataFrame:
     """Return the merchants of a report with their names; "" where a name is not known."""
     ids = merchants["merchant_id"].tolist()
-    query = select(Merchant.merchant_id, func.coalesce(Merchant.name, "").label("name"))
-    rows = session.execute(query.where(Merchant.merchant_id.in_(ids)))
-    names = {row.merchant_id: row.name for row in rows}
-    return merchants.assign(name=[names[merchant] for merchant in ids]) if ids else merchants
+    if not ids:
+        return merchants
+    query = select(Merchant.merchant_id, Merchant.name)
+    if archive is None:
+        rows = session.execute(query.where(Merchant.merchant_id.in_(ids)))
+        names = {row.merchant_id: row.name for row in rows}
+    else:  # a merchant without other transactions may have been deleted from the database
+        frame = read_df(query, session=session, archive=archive, output="polars")
+        names = dict(frame.iter_rows())
+    return merchants.assign(name=[names[merchant] or "" for merchant in ids])
 
 
 class StoredTransactions:

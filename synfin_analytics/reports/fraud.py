@@ -386,7 +386,7 @@ def fraud_report(
             results = cached_results(
                 session, "fraud_report", question, measure, enabled=cache and archive is None
             )
-            results["merchants"] = name_merchants(session, results["merchants"])
+            results["merchants"] = name_merchants(session, results["merchants"], archive)
             query = query_of_transactions(period, known)
             provenance = Provenance.from_call(session, query, "fraud_report", (), changed)
             return FraudReport(**results, provenance=provenance, **described)

@@ -23,6 +23,7 @@ from synfin_analytics import (
     LoadError,
     adopt_archive,
     archive_transactions,
+    fraud_report,
     load_df,
     read_df,
 )
@@ -74,6 +75,24 @@ def test_a_user_who_does_not_own_the_table_cannot_restore_such_rows(filled, tmp_
         with filled.session_scope() as session:
             session.execute(text("DROP OWNED BY restorer; DROP ROLE restorer"))
     assert content(filled) == before
+
+
+def test_a_report_names_a_merchant_who_is_only_in_the_archive(filled, tmp_path):
+    with filled.session_scope() as session:
+        session.execute(text("UPDATE merchants SET name = 'Closed' WHERE merchant_id = 'M1'"))
+        session.execute(
+            text("UPDATE transactions SET merchant_id = 'M0' WHERE timestamp >= '2025-03-01Z'")
+        )
+    archive_transactions(tmp_path, MONTHS[2], manager=filled)
+    with filled.session_scope() as session:
+        session.execute(text("DELETE FROM merchants WHERE merchant_id = 'M1'"))
+    with filled.session_scope(read_only=True) as session:
+        merchants = fraud_report(session=session, archive=tmp_path).merchants
+    assert merchants.set_index("merchant_id")["name"].to_dict() == {
+        "M0": "",
+        "M1": "Closed",
+        "M2": "",
+    }
 
 
 #: Runs the command of its arguments, and interrupts it at a statement to the server.
