@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT]?)B")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B\s*")
 
 
 def argument_error(name: str, must_be: str, value: Any) -> ArgumentError:
@@ -117,7 +117,7 @@ def check_number(value: Any, name: str, must_be: str, *, minimum: float = -math.
 
 
 def parse_size(value: Any, name: str, *, minimum: int = 100_000_000) -> int:
-    """Return a number of bytes, also of a text with a unit (kB, MB, GB or TB, of 1,000 each).
+    """Return a number of bytes: an integer, or a text with a unit (kB, MB, GB or TB).
 
     Raises
     ------
@@ -129,11 +129,7 @@ def parse_size(value: Any, name: str, *, minimum: int = 100_000_000) -> int:
     >>> parse_size("1.5GB", "memory"), parse_size(500_000_000, "memory")
     (1500000000, 500000000)
     """
-    match = (
-        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B\s*", value)
-        if isinstance(value, str)
-        else None
-    )
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     size = value if isinstance(value, int) and not isinstance(value, bool) else 0
     if match:
         size = int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))

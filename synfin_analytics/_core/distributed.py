@@ -60,7 +60,7 @@ class DistributedFrame(ABC):
         """Rename columns."""
 
     @abstractmethod
-    def add_constant(self, name: str, value: bool) -> DistributedFrame:  # a value
+    def add_constant(self, name: str, value: bool) -> DistributedFrame:
         """Add a column of one value."""
 
     @abstractmethod
@@ -177,7 +177,7 @@ class _SparkFrame(DistributedFrame):
         bucket = sf.pmod(sf.xxhash64(sf.col(f"`{key}`")), sf.lit(n_buckets))
 
         def compute(table: pa.Table) -> pa.Table:
-            return function(table.drop_columns(["__bucket"])).select(schema.names).cast(schema)
+            return function(table.drop_columns([_BUCKET])).select(schema.names).cast(schema)
 
         rows = self.native.withColumn(_BUCKET, bucket).groupBy(_BUCKET)
         with warnings.catch_warnings():  # about pandas 3, which takes no part in this

@@ -149,6 +149,7 @@ class BucketedTransactions:
 
     def _divide(self, frame: pl.DataFrame, ids: BinaryIO) -> None:
         ids.write(frame["transaction_id"].hash().to_numpy().tobytes())
+        frame = frame.drop_nulls(REQUIRED)  # an error follows that lists all of them
         if self._options.end is not None:
             frame = frame.filter(pl.col("timestamp") < self._options.end)
         category = self._parties.merchants.look_up(frame)["category"]

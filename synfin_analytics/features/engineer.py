@@ -132,8 +132,9 @@ def engineer_features(
         ``end`` excludes that day. Rows before ``start`` are history.
     output
         A new or empty folder to write the features to, as Parquet files, instead of holding them in
-        memory. It exists when all of them are written, and not at all after an error. The temporary
-        files, of about 300 bytes a row, are in it until then.
+        memory. It exists when all of them are written, and not at all after an error; only its
+        owner can read it. The temporary files, of about 300 bytes a row, are beside it until then.
+        Not for Dask and PySpark.
     memory
         About how much memory to use with ``output``: bytes, or a size such as ``"500MB"``. All rows
         of one customer, or of one merchant, are in memory at a time, however many they are.
@@ -183,7 +184,14 @@ def engineer_features(
     """
     delay = parse_duration(label_delay, "label_delay") // dt.timedelta(microseconds=1)
     first, after = parse_range(start, end)
+    distributed = open_distributed(native_frame(df), "engineer_features", n_buckets)
     if output is not None:
+        if distributed is not None:
+            raise ArgumentError(
+                "`output` is for transactions on one machine; got a frame of Dask or PySpark. "
+                "Omit it, and write the lazy frame that is returned: `to_parquet(folder)` with "
+                "Dask, `write.parquet(folder)` with PySpark."
+            )
         options = BucketOptions(delay, first, after, parse_size(memory, "memory"))
         return engineer_to_folder(df, customers, merchants, options, output)
     if isinstance(df, str | Path):
@@ -191,7 +199,6 @@ def engineer_features(
             "With the path of a file, `output` must be a new folder for the features; got None. "
             "For a DataFrame of features, pass polars.scan_parquet(path)."
         )
-    distributed = open_distributed(native_frame(df), "engineer_features", n_buckets)
     if distributed is not None:
         return engineer_distributed(
             distributed,

@@ -128,6 +128,11 @@ def test_windows_are_checked_at_once(distribute, payments):
         engineer_features(distribute(payments), n_buckets=0)
 
 
+def test_an_output_folder_is_for_one_machine(distribute, payments, tmp_path):
+    with pytest.raises(ArgumentError, match="`output` is for transactions on one machine"):
+        engineer_features(distribute(payments), output=tmp_path / "features")
+
+
 def test_dask_reports_rows_that_cannot_be_used_when_it_computes(payments):
     features = engineer_features(to_dask(payments.with_columns(amount=pl.lit(-1.0))))
     with pytest.raises(ArgumentError, match="amount"):

@@ -79,7 +79,7 @@ def test_a_file_a_folder_and_any_frame_in_memory_are_sources(tmp_path):
     }
     for name, source in sources.items():
         features = engineer_features(source, output=tmp_path / f"from {name}", memory="100MB")
-        assert_frame_equal(in_order(features), expected, check_exact=True), name
+        assert_frame_equal(in_order(features), expected, check_exact=True)
 
 
 @pytest.mark.usefixtures("small_groups")
@@ -138,6 +138,16 @@ def test_cells_that_cannot_be_used_are_reported_with_their_rows_in_the_whole(tmp
     ).drop("n")
     with pytest.raises(ArgumentError, match=r"amount.*: 1 row: 57\b"):
         engineer_features(rows, output=tmp_path / "features", memory="100MB")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("column", ["merchant_id", "customer_id", "timestamp"])
+def test_a_missing_cell_is_reported_as_in_memory(tmp_path, column):
+    people, shops, rows = world()
+    rows = rows.with_columns(pl.when(pl.int_range(pl.len()) != 57).then(column))
+    with pytest.raises(ArgumentError, match=rf"{column}: is required but missing: 1 row: 57\b"):
+        engineer_features(rows, people, shops, output=tmp_path / "features", memory="100MB")
     assert not list(tmp_path.iterdir())
 
 
