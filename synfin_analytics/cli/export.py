@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.cli._common import open_database
 
 
@@ -77,4 +78,4 @@ def export(
             escape_formulas=escape_formulas,
             progress=bar.update,
         )
-    click.echo(f"{rows:,} rows: {target}")
+    click.echo(f"{pluralize(rows, 'row')}: {target}")

@@ -160,6 +160,11 @@ def test_a_table_that_is_exported_and_loaded_again_is_the_same(manager, world, t
     assert_frame_equal(stored(manager), before)
 
 
+def test_one_row_is_counted_in_the_singular(manager, tmp_path):
+    file = tmp_path / "number.csv"
+    assert synfin("export", "--query", "SELECT 1 AS number", file) == f"1 row: {file}\n"
+
+
 def test_a_month_is_a_folder_and_the_folders_load_as_one(manager, world, tmp_path):
     before = stored(manager)
     folder = tmp_path / "archive"
