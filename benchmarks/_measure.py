@@ -81,11 +81,11 @@ def timed(run: Callable[[], T]) -> tuple[T, float, float]:
     if _RESET.exists():
         # Linux's ru_maxrss would include the peak of the parent and of creating the frame.
         _RESET.write_text("5")
-    before = _memory("VmRSS")
+    before = memory_in_mb("VmRSS")
     started = time.perf_counter()
     result = run()
     seconds = time.perf_counter() - started
-    return result, seconds, _memory("VmHWM") - before
+    return result, seconds, memory_in_mb("VmHWM") - before
 
 
 def print_markdown(lines: list[list[str]]) -> None:
@@ -96,7 +96,7 @@ def print_markdown(lines: list[list[str]]) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
-def _memory(line: str) -> float:
+def memory_in_mb(line: str) -> float:
     """MB of memory: current (``VmRSS``) or peak (``VmHWM``)."""
     if _STATUS.exists():
         words = next(entry for entry in _STATUS.read_text().splitlines() if entry.startswith(line))

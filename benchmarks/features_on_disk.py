@@ -1,15 +1,14 @@
 """Features of more rows than memory: python benchmarks/features_on_disk.py --rows 5000000
 
 Generates a Parquet file part by part, and engineers its features to Parquet in two ways, each in a
-process of its own: from a folder's worth of temporary files in bounded memory, and in memory, as
-far as ``--in-memory`` allows. Both write the same files; the script fails if they differ.
+process of its own: with temporary files in bounded memory, and in memory, as far as ``--in-memory``
+allows. The script fails if the features differ in a bit.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import click
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
-from _measure import print_markdown
+from _measure import memory_in_mb, print_markdown
 from features import DAYS, ROWS_OF_A_CUSTOMER, ROWS_OF_A_MERCHANT
 
 SIZES = (1_000_000, 5_000_000, 10_000_000)
@@ -30,7 +29,7 @@ _START = np.datetime64("2018-04-01", "us")
 
 
 def write_rows(path: Path, n_rows: int) -> None:
-    """Write payments with all columns that features need, some millions at a time."""
+    """Write payments with all columns that features need, a million at a time."""
     writer = None
     for part, start in enumerate(range(0, n_rows, _PART)):
         size = min(_PART, n_rows - start)
@@ -84,7 +83,7 @@ def engineer(way: str, source: Path, folder: Path, memory: str) -> dict[str, flo
     return {
         "seconds": time.perf_counter() - started,
         "processor": time.process_time() - processor_started,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "megabytes": memory_in_mb("VmHWM"),
     }
 
 
