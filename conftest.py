@@ -177,8 +177,8 @@ def created_home() -> Iterator[Path]:
     """A folder of databases whose server has stopped, for `servers.copy_home`."""
     folder = servers.open_folder("created")
     home = folder / "databases"
-    with contextlib.closing(embedded.EmbeddedPostgres(home)) as one:
-        one.start()
+    with contextlib.closing(embedded.EmbeddedPostgres(home)) as new_server:
+        new_server.start()
         embedded.stop(home, force=True)
     yield home
     shutil.rmtree(folder)

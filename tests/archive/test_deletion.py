@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
+import servers
 from archives import MONTHS, content, fill, read_all
 from polars.testing import assert_frame_equal
 from sqlalchemy import event, text
@@ -42,14 +42,12 @@ def archivist(filled):
         session.execute(text("DROP OWNED BY archivist; DROP ROLE archivist"))
 
 
-def wait_until_a_session_waits(manager):
-    with manager.engine.connect() as connection:
-        for _ in range(3000):
-            if connection.scalar(text(WAITING)):
-                return
-            connection.rollback()
-            time.sleep(0.01)
-    raise TimeoutError
+def wait_for_a_waiting_session(manager):
+    def waits():
+        with manager.engine.connect() as connection:
+            return bool(connection.scalar(text(WAITING)))
+
+    servers.wait_until(waits, "a session waits")
 
 
 @pytest.mark.parametrize("user", ["filled", "archivist"])
@@ -62,7 +60,7 @@ def test_a_prediction_of_an_open_transaction_keeps_its_transaction(filled, tmp_p
     with filled.session_scope() as session:
         session.execute(text(NEW_PREDICTION))
         call.start()
-        wait_until_a_session_waits(filled)
+        wait_for_a_waiting_session(filled)
     call.join()
     with filled.session_scope() as session:
         orphans = text(

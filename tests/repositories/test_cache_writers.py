@@ -14,6 +14,7 @@ import time
 import types
 
 import pytest
+import servers
 from sqlalchemy import text
 
 from synfin_analytics import load_df
@@ -188,10 +189,12 @@ def test_a_transaction_that_others_wait_for_does_not_wait_for_an_answer(manager,
 
     def wait_for(n_waiting):
         query = "SELECT count(*) FROM pg_locks WHERE relation = 'transactions'::regclass"
-        while True:
+
+        def waits():
             with manager.engine.connect() as connection:
-                if connection.scalar(text(f"{query} AND NOT granted")) == n_waiting:
-                    return
+                return connection.scalar(text(f"{query} AND NOT granted")) == n_waiting
+
+        servers.wait_until(waits, f"{n_waiting} sessions wait")
 
     def sleep(_seconds):
         raise AssertionError("waits for the answer of another process")
