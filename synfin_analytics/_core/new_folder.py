@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def check_new_folder(path: str | Path, name: str) -> Path:
-    """Return the path of a folder that does not exist or is empty.
+    """Return the absolute path of a folder that does not exist or is empty.
 
     Raises
     ------
     ArgumentError
-        It is not a path, is a file or a folder with files, or its parent is not a folder.
+        It is not a path, or is a file, a folder with files, or the working directory.
 
     Examples
     --------
@@ -41,9 +41,14 @@ def check_new_folder(path: str | Path, name: str) -> Path:
                 f"`{name}` must be a new or an empty folder; {str(path)!r} contains "
                 f"{n_entries:,} {'entry' if n_entries == 1 else 'entries'}. Nothing was written."
             )
+        if folder.samefile(Path.cwd()):
+            raise ArgumentError(
+                f"`{name}` must be a new or an empty folder; got the working directory, which "
+                "would be replaced."
+            )
     elif folder.exists() or folder.is_symlink():
         raise ArgumentError(f"`{name}` must be a new or an empty folder; {str(path)!r} is a file.")
-    return folder
+    return folder.resolve()
 
 
 @contextlib.contextmanager

@@ -271,7 +271,7 @@ def engineer_to_folder(
         for number, table in enumerate(transactions.features()):
             path = partial / f"part-{number:05}.parquet"
             pq.write_table(table, path, compression="zstd")
-    return pl.scan_parquet(folder / "*.parquet")
+    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)  # names may have brackets
 
 
 def _open_transactions(df: Any, batch_rows: int) -> Source:

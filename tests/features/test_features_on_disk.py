@@ -171,8 +171,27 @@ def test_a_folder_with_files_is_left_alone(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "keep"
 
 
-def test_an_empty_folder_is_used(tmp_path):
-    assert engineer_features(world().transactions, output=tmp_path).collect().height
+@pytest.mark.parametrize("name", ["features", "features [1]", "link"])
+def test_an_empty_folder_is_used(tmp_path, name):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features [1]").mkdir()
+    (tmp_path / "link").symlink_to("features")
+    features = engineer_features(world().transactions, output=tmp_path / name)
+    assert features.collect().height
+    assert list((tmp_path / name).iterdir()) == [tmp_path / name / "part-00000.parquet"]
+
+
+def test_the_path_may_be_relative_and_the_working_directory_change(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    features = engineer_features(world().transactions, output="features")
+    monkeypatch.chdir("/")
+    assert features.collect().height
+
+
+def test_the_working_directory_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match="got the working directory"):
+        engineer_features(world().transactions, output=".")
 
 
 def test_a_file_is_not_a_folder(tmp_path):
