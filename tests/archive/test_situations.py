@@ -243,6 +243,26 @@ def test_an_archive_whose_rows_are_in_the_database_is_not_adopted(filled, tmp_pa
     assert (tmp_path / "manifest.json").read_bytes() == manifest
 
 
+def test_an_archive_is_not_adopted_by_a_user_from_whom_rows_are_hidden(filled, tmp_path):
+    archive_transactions(tmp_path, MONTHS[1], manager=filled)
+    load_df(tmp_path, manager=filled)
+    _change_manifest(tmp_path, identity={"system_identifier": "1", "database": "b", "oid": 7})
+    with filled.session_scope() as session:
+        session.execute(text("CREATE ROLE auditor"))
+        session.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor"))
+        session.execute(text("ALTER TABLE transactions ENABLE ROW LEVEL SECURITY"))
+    limited = DatabaseManager(filled.config)
+    event.listen(limited.engine, "begin", lambda link: link.exec_driver_sql("SET ROLE auditor"))
+    try:
+        with pytest.raises(ArchiveError, match="row-level security"):
+            adopt_archive(tmp_path, manager=limited)
+    finally:
+        limited.close()
+        with filled.session_scope() as session:
+            session.execute(text("ALTER TABLE transactions DISABLE ROW LEVEL SECURITY"))
+            session.execute(text("DROP OWNED BY auditor; DROP ROLE auditor"))
+
+
 @pytest.mark.parametrize("by", ["RANGE (timestamp)", "HASH (transaction_id)"])
 def test_partitioned_transactions_are_archived_and_restored(filled, tmp_path, by):
     key = "transaction_id, timestamp" if by.startswith("RANGE") else "transaction_id"

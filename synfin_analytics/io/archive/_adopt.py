@@ -73,6 +73,7 @@ def adopt_archive(folder: str | Path, *, manager: DatabaseManager | None = None)
 
 def _require_apart(session: Session, folder: Path, manifest: Manifest) -> None:
     """Raise if the database has a transaction of the archive."""
+    session.execute(text("SET LOCAL row_security = off"))  # hidden rows would seem to be absent
     table = Export("transactions", schema_of(session)).spec.qualified()
     query = text(
         f"SELECT count(*) FROM {table} WHERE transaction_id = ANY(CAST(:keys AS text[]))"  # noqa: S608
