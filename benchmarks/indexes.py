@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from _measure import print_markdown
-from _place import own_folder
-from report_database import server_seconds, spread
+from _place import own_folder, server_seconds
+from report_database import spread
 from sqlalchemy import text
 
 from synfin_analytics import (
@@ -99,10 +99,10 @@ def milliseconds(call: Call, session: Session, *, indexed: bool, least: float) -
     n_calls, seconds = 1, 0.0
     while seconds < least:
         n_calls *= 2
-        server, client = server_seconds(), time.process_time()
+        server, client = server_seconds(get_db_manager()), time.process_time()
         for _ in range(n_calls):
             call(table)
-        seconds = time.process_time() - client + server_seconds() - server
+        seconds = time.process_time() - client + server_seconds(get_db_manager()) - server
     session.rollback()
     return seconds / n_calls * 1000, n_rows
 
