@@ -24,6 +24,7 @@ from synfin_analytics.features._payments import (
     CUSTOMER_COLUMNS,
     EXISTS,
     MERCHANT_COLUMNS,
+    MERCHANT_HISTORY,
     OPTIONAL,
     REQUIRED,
     History,
@@ -32,6 +33,7 @@ from synfin_analytics.features._payments import (
     Parties,
     Payments,
     check_unique,
+    key_of,
 )
 from synfin_analytics.io.coerce import coerce_columns
 
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
     from synfin_analytics.database.models import Base
 
 _ID = "transaction_id"
-#: What a merchant's features are computed from.
-_OF_MERCHANTS = (_ID, "merchant_id", "timestamp", "amount", "is_fraud", "label_available_at")
 
 
 def engineer_distributed(
@@ -89,7 +89,7 @@ def engineer_distributed(
     joined = rows
     for model, parents in tables.items():
         joined = _join(joined, parents, model)
-    of_merchants = rows.select(name for name in columns if name in _OF_MERCHANTS)
+    of_merchants = rows.select(name for name in columns if name in MERCHANT_HISTORY)
     id_field, types = pa.field(_ID, df.arrow_type(_ID)), feature_types()
     customer_schema, merchant_schema = (
         pa.schema([id_field, *((name, types[name]) for name in names)])
@@ -118,7 +118,7 @@ def _joined_name(model: type[Base], name: str) -> str:
 def _join(rows: DistributedFrame, parents: Any, model: type[Base]) -> DistributedFrame:
     """Join the attributes of customers or merchants under names of their own."""
     columns = _CUSTOMERS_AND_MERCHANTS[model]
-    key = Parents(model, columns, None).key
+    key = key_of(model)
     table = open_distributed(parents, "engineer_features")
     if table is None:
         values = Parents.read(parents, model, columns)
@@ -162,7 +162,7 @@ class _Computation:
     def of_merchants(self, rows: Any) -> pa.Table:
         """Compute the features that depend on payments at the merchant."""
         history = History.from_columns(
-            _read(rows, _OF_MERCHANTS),
+            _read(rows, MERCHANT_HISTORY),
             label_delay=self.label_delay,
             start=self.start,
             end=self.end,

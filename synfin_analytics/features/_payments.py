@@ -49,6 +49,15 @@ OPTIONAL = (
     "distance_from_home",
     "distance_from_last",
 )
+#: What the features that depend on payments at the same merchant are computed from.
+MERCHANT_HISTORY = (
+    "transaction_id",
+    "merchant_id",
+    "timestamp",
+    "amount",
+    "is_fraud",
+    "label_available_at",
+)
 CUSTOMER_COLUMNS = ("latitude", "longitude", "account_created")
 MERCHANT_COLUMNS = ("category",)
 #: Column of row numbers in the input, where rows come in another order.
@@ -253,7 +262,7 @@ class Parents:
     @classmethod
     def read(cls, parents: IntoFrame, model: type[Base], columns: tuple[str, ...]) -> pl.DataFrame:
         """Read keys and attributes of a table, whose keys must be unique."""
-        table, key = model.__tablename__, cls(model, columns, None).key
+        table, key = model.__tablename__, key_of(model)
         rows = collect_columns(parents, [key], columns, table, "engineer_features")
         values = coerce_columns(rows, model, (key, *columns))
         check_unique(values[key], table)
@@ -263,7 +272,7 @@ class Parents:
         """Return the attributes for each transaction; all missing without a table."""
         if self.values is None:
             return make_null_columns(self.model, self.columns, len(frame))
-        values, key = self._find(frame, self.values), self.key
+        values, key = self._find(frame, self.values), key_of(self.model)
         missing = values[EXISTS].is_null()
         if missing.any():
             table = self.model.__tablename__
@@ -274,13 +283,9 @@ class Parents:
             raise_invalid_rows("transactions", key, reason, missing, rows)
         return values
 
-    @property
-    def key(self) -> str:
-        """Column of the key."""
-        return f"{self.model.__tablename__.removesuffix('s')}_id"
-
     def _find(self, frame: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
-        return frame.select(self.key).join(values, on=self.key, how="left", maintain_order="left")
+        key = key_of(self.model)
+        return frame.select(key).join(values, on=key, how="left", maintain_order="left")
 
 
 class JoinedParents(Parents):
@@ -308,6 +313,11 @@ class Parties:
     def without_merchants(self) -> Parties:
         """Return the same without merchants, for transactions that have their categories."""
         return dataclasses.replace(self, merchants=dataclasses.replace(self.merchants, values=None))
+
+
+def key_of(model: type[Base]) -> str:
+    """Return the column of a transaction that names its customer or merchant."""
+    return f"{model.__tablename__.removesuffix('s')}_id"
 
 
 def check_unique(keys: pl.Series, table: str) -> None:

@@ -29,6 +29,7 @@ from synfin_analytics.features._compute import (
     merchant_features,
 )
 from synfin_analytics.features._payments import (
+    MERCHANT_HISTORY,
     OPTIONAL,
     REQUIRED,
     ROW,
@@ -52,17 +53,8 @@ if TYPE_CHECKING:
 
 _BUCKET = "__bucket"
 _SCHEMA = pa.schema({"transaction_id": pa.large_string(), **feature_types()})
-#: What a merchant's features are computed from, and where their results belong.
-_MERCHANT_COLUMNS = (
-    "transaction_id",
-    "merchant_id",
-    "timestamp",
-    "amount",
-    "is_fraud",
-    "label_available_at",
-    _BUCKET,
-    ROW,
-)
+#: What merchants' features are computed from, and where their results belong.
+_MERCHANT_COLUMNS = (*MERCHANT_HISTORY, _BUCKET, ROW)
 #: Bytes that a row needs while the features of its customer, or of its merchant, are computed.
 _CUSTOMER_BYTES, _MERCHANT_BYTES = 3_000, 1_000
 #: Bytes of a row while it is read, checked and divided.
@@ -122,7 +114,7 @@ class BucketedTransactions:
         n_rows: int | None = None,
     ) -> None:
         self._parties = Parties.from_frames(customers, merchants)
-        self._options, self._scratch = options, scratch
+        self._options = options
         self._group_rows = options.memory // 2 // _CUSTOMER_BYTES
         n_groups = -(-(n_rows or 0) // self._group_rows)
         n_buckets = min(max(_MIN_BUCKETS, _BUCKETS_OF_A_GROUP * n_groups), np.iinfo(np.uint16).max)
