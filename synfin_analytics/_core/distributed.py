@@ -192,18 +192,14 @@ class _SparkFrame(DistributedFrame):
     ) -> DistributedFrame:
         from pyspark.sql.pandas.types import to_arrow_schema
 
-        call, names = _ship(function), list(types)
-        schema = to_arrow_schema(self.native.schema, timezone="UTC")
-        for name, arrow_type in types.items():
-            schema = schema.append(pa.field(name, arrow_type))
+        call = _ship(function)
+        own = to_arrow_schema(self.native.schema, timezone="UTC")
 
         def append(table: pa.Table) -> pa.Table:
-            columns = call(table)
-            for name in names:
-                table = table.append_column(name, columns[name])
-            return table
+            own_columns = zip(table.column_names, table.columns, strict=True)
+            return pa.table({**dict(own_columns), **call(table)})
 
-        return self._apply(key, append, schema)
+        return self._apply(key, append, pa.schema([*own, *types.items()]))
 
     def arrow_type(self, name: str) -> pa.DataType:
         from pyspark.sql.pandas.types import to_arrow_type
