@@ -32,13 +32,13 @@ from synfin_analytics.features._payments import (
     Parents,
     Parties,
     Payments,
+    Scope,
     check_unique,
     key_of,
 )
 from synfin_analytics.io.coerce import coerce_columns
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Sequence
 
     from narwhals.typing import IntoFrame
@@ -53,10 +53,7 @@ def engineer_distributed(
     df: DistributedFrame,
     customers: IntoFrame | None,
     merchants: IntoFrame | None,
-    *,
-    label_delay: int,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
+    scope: Scope,
 ) -> Any:
     """Return a lazy frame of ``transaction_id`` and the features.
 
@@ -66,10 +63,8 @@ def engineer_distributed(
         Transactions on PySpark or Dask.
     customers, merchants
         Frames of the same engine, or in memory; or None.
-    label_delay
-        Microseconds after which a label is known, without a column ``label_available_at``.
-    start, end
-        The period of the features, in UTC.
+    scope
+        The period of the features; its delay counts only without ``label_available_at``.
     """
     df.require(REQUIRED, "the transactions")
     columns = [name for name in (*REQUIRED, *OPTIONAL) if name in df.columns]
@@ -81,9 +76,9 @@ def engineer_distributed(
         if parents is not None
     }
     computation = _Computation(
-        label_delay=None if "label_available_at" in columns else label_delay,
-        start=start,
-        end=end,
+        None if "label_available_at" in columns else scope.label_delay,
+        scope.start,
+        scope.end,
         tables=frozenset(model.__tablename__ for model in tables),
     )
     joined = rows
@@ -132,41 +127,27 @@ def _join(rows: DistributedFrame, parents: Any, model: type[Base]) -> Distribute
 
 
 @dataclasses.dataclass(frozen=True)
-class _Computation:
+class _Computation(Scope):
     """What the workers compute, without the data.
 
     Parameters
     ----------
-    label_delay
-        Microseconds after which a label is known; None if ``label_available_at`` says so.
-    start, end
-        The period of the features, in UTC.
     tables
         Those of customers and merchants whose attributes the rows have.
     """
 
-    label_delay: int | None
-    start: dt.datetime | None
-    end: dt.datetime | None
     tables: frozenset[str]
 
     def of_customers(self, rows: Any) -> pa.Table:
         """Compute the features that depend on the customer's payments."""
         frame = _read(rows, (*REQUIRED, *OPTIONAL))
         parties = Parties(self._parents(rows, Customer), self._parents(rows, Merchant))
-        payments = Payments.from_transactions(
-            frame, parties, label_delay=self.label_delay, start=self.start, end=self.end
-        )
+        payments = Payments.from_transactions(frame, parties, self)
         return _results(rows, payments, customer_parts(payments))
 
     def of_merchants(self, rows: Any) -> pa.Table:
         """Compute the features that depend on payments at the merchant."""
-        history = History.from_columns(
-            _read(rows, MERCHANT_HISTORY),
-            label_delay=self.label_delay,
-            start=self.start,
-            end=self.end,
-        )
+        history = History.from_columns(_read(rows, MERCHANT_HISTORY), self)
         return _results(rows, history, [lambda: merchant_features(history)])
 
     def _parents(self, rows: Any, model: type[Base]) -> Parents:

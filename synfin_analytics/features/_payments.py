@@ -67,6 +67,24 @@ EXISTS = "__exists"
 _NAT = np.iinfo(np.int64).min  # NumPy's missing timestamp
 
 
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """Which features are computed, and when labels were known.
+
+    Parameters
+    ----------
+    label_delay
+        Microseconds after which a label is known; None if ``label_available_at`` says so, where a
+        missing cell means: known immediately.
+    start, end
+        Features are computed from ``start`` on and before ``end``, both in UTC.
+    """
+
+    label_delay: int | None
+    start: dt.datetime | None
+    end: dt.datetime | None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class History:
     """What windows over the payments of a customer or of a merchant need."""
@@ -84,17 +102,9 @@ class History:
     merchant: Integers
 
     @classmethod
-    def from_columns(
-        cls,
-        frame: pl.DataFrame,
-        *,
-        label_delay: int | None,
-        start: dt.datetime | None,
-        end: dt.datetime | None = None,
-    ) -> History:
+    def from_columns(cls, frame: pl.DataFrame, scope: Scope) -> History:
         """Sort transactions by time; see :meth:`Payments.from_transactions`."""
-        order = _order(frame, end)
-        return cls(**_history(frame, order, label_delay, start))
+        return cls(**_history(frame, _order(frame, scope.end), scope))
 
     def rolling(
         self, keys: Integers, counted: Mask | None = None, *, time_order: Integers | None = None
@@ -148,10 +158,7 @@ class Payments(History):
         cls,
         frame: pl.DataFrame,
         parties: Parties,
-        *,
-        label_delay: int | None,
-        start: dt.datetime | None,
-        end: dt.datetime | None = None,
+        scope: Scope,
     ) -> Payments:
         """Sort transactions, and look up the attributes of their customers and merchants.
 
@@ -161,13 +168,10 @@ class Payments(History):
             Rows with the columns ``REQUIRED`` and ``OPTIONAL``, as ``coerce_columns`` returns them.
         parties
             The tables of customers and merchants.
-        label_delay
-            Microseconds after which a label is known; None if ``label_available_at`` says so,
-            where a missing cell means: known immediately.
-        start, end
-            Features are computed from ``start`` on and before ``end``, both in UTC.
+        scope
+            The period of the features, and the time of labels.
         """
-        order = _order(frame, end)
+        order = _order(frame, scope.end)
         customer = factorize(frame["customer_id"])
         by_customer = stable_argsort(customer[order])
         time_order = np.empty_like(order)
@@ -186,7 +190,7 @@ class Payments(History):
         )
         category = pl.coalesce(frame["merchant_category"], merchant_values["category"])
         return cls(
-            **_history(frame, order, label_delay, start),
+            **_history(frame, order, scope),
             time_order=time_order,
             customer=customer[order],
             latitude=np.where(np.isnan(longitude), np.nan, latitude),
@@ -209,20 +213,18 @@ def _order(frame: pl.DataFrame, end: dt.datetime | None) -> Integers:
     return order if end is None else order[(frame["timestamp"] < end).to_numpy()[order]]
 
 
-def _history(
-    frame: pl.DataFrame, order: Integers, label_delay: int | None, start: dt.datetime | None
-) -> dict[str, Any]:
+def _history(frame: pl.DataFrame, order: Integers, scope: Scope) -> dict[str, Any]:
     """Return the fields of a history in an order of rows."""
     times = frame["timestamp"].to_physical().to_numpy()[order]
-    available = times if label_delay is None else times + label_delay
-    if label_delay is None:
+    available = times if scope.label_delay is None else times + scope.label_delay
+    if scope.label_delay is None:
         dated = _timestamps(frame["label_available_at"])[order].astype(np.int64)
         available = np.where(dated == _NAT, times, np.maximum(dated, times))
     return {
         "row": order,
         "selected": np.ones(len(order), np.bool_)
-        if start is None
-        else (frame["timestamp"] >= start).to_numpy()[order],
+        if scope.start is None
+        else (frame["timestamp"] >= scope.start).to_numpy()[order],
         "timestamp": times,
         "amount": Amounts.from_floats(frame["amount"].to_numpy())[order],
         "is_fraud": _booleans(frame["is_fraud"])[order],

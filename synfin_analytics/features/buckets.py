@@ -36,6 +36,7 @@ from synfin_analytics.features._payments import (
     History,
     Parties,
     Payments,
+    Scope,
     raise_repeated,
 )
 from synfin_analytics.features._spill import Spill
@@ -43,7 +44,6 @@ from synfin_analytics.io.coerce import coerce_batches
 from synfin_analytics.io.sources import open_source, read_column_names
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Iterator
 
     from narwhals.typing import IntoFrame
@@ -66,22 +66,15 @@ _HASHES = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class BucketOptions:
-    """How features are computed.
+class BucketOptions(Scope):
+    """Which features are computed, and with how much memory.
 
     Parameters
     ----------
-    label_delay
-        Microseconds after which a label is known; None if ``label_available_at`` says so.
-    start, end
-        The period of the features, in UTC.
     memory
         Bytes to use.
     """
 
-    label_delay: int | None
-    start: dt.datetime | None
-    end: dt.datetime | None
     memory: int
 
     @property
@@ -203,7 +196,7 @@ class BucketedTransactions:
 
 
 def _merchant_results(frame: pl.DataFrame, options: BucketOptions) -> pl.DataFrame:
-    history = History.from_columns(frame, label_delay=options.label_delay, start=options.start)
+    history = History.from_columns(frame, options)
     rows = history.row[history.selected]
     columns = compute_parts([lambda: merchant_features(history)], np.arange(len(rows)))
     return frame.select(ROW, _BUCKET)[rows].with_columns(
@@ -214,9 +207,7 @@ def _merchant_results(frame: pl.DataFrame, options: BucketOptions) -> pl.DataFra
 def _customer_results(
     frame: pl.DataFrame, of_merchants: pl.DataFrame, parties: Parties, options: BucketOptions
 ) -> pa.Table:
-    payments = Payments.from_transactions(
-        frame, parties.without_merchants(), label_delay=options.label_delay, start=options.start
-    )
+    payments = Payments.from_transactions(frame, parties.without_merchants(), options)
     rows = payments.row[payments.selected]
     order = np.argsort(frame[ROW].to_numpy()[rows])  # that of the input, and of the merchants' rows
     ids = frame["transaction_id"][rows[order]].to_arrow()

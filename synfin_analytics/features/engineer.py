@@ -23,6 +23,7 @@ from synfin_analytics.features._payments import (
     REQUIRED,
     Parties,
     Payments,
+    Scope,
     check_unique,
 )
 from synfin_analytics.features.buckets import BucketOptions, engineer_to_folder
@@ -200,25 +201,13 @@ def engineer_features(
             "For a DataFrame of features, pass polars.scan_parquet(path)."
         )
     if distributed is not None:
-        return engineer_distributed(
-            distributed,
-            customers,
-            merchants,
-            label_delay=delay,
-            start=first,
-            end=after,
-        )
+        return engineer_distributed(distributed, customers, merchants, Scope(delay, first, after))
     parties = Parties.from_frames(customers, merchants)
     rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     frame = coerce_columns(rows, Transaction, (*REQUIRED, *OPTIONAL))
     check_unique(frame["transaction_id"], "transactions")
-    payments = Payments.from_transactions(
-        frame,
-        parties,
-        label_delay=None if "label_available_at" in rows.columns else delay,
-        start=first,
-        end=after,
-    )
+    scope = Scope(None if "label_available_at" in rows.columns else delay, first, after)
+    payments = Payments.from_transactions(frame, parties, scope)
     selected_rows = payments.row[payments.selected]
     order = np.argsort(selected_rows)
     columns = compute_features(payments, order)
