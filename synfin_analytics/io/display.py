@@ -11,7 +11,7 @@ import narwhals as nw
 import pandas as pd
 
 from synfin_analytics._core.arguments import check_integer
-from synfin_analytics._core.dataframes import native_frame
+from synfin_analytics._core.dataframes import collect, native_frame
 from synfin_analytics._core.formatting import format_percent, pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError
@@ -119,7 +119,8 @@ def show(df: IntoFrame | TransactionSource, rows: int = 20) -> FormattedTable:
     Parameters
     ----------
     df
-        A frame of pandas, polars (eager or lazy) or pyarrow.
+        A frame of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark. Of a lazy frame
+        only these rows are collected, and the engine counts all.
     rows
         Maximum number of rows.
 
@@ -140,13 +141,16 @@ def show(df: IntoFrame | TransactionSource, rows: int = 20) -> FormattedTable:
     rows = check_integer(rows, "rows", minimum=1)
     if isinstance(df, pd.DataFrame):  # narwhals would lose its index
         return FormattedTable(df.head(rows), rows, len(df))
+    if nw.dependencies.is_dask_dataframe(df):
+        head = df.head(rows, npartitions=-1, compute=True)
+        return FormattedTable(head, rows, len(df))
     try:
         native: Any = nw.from_native(native_frame(df))
     except TypeError:
         raise ArgumentError(f"`df` must be a DataFrame; got {type(df).__name__}.") from None
-    collected = native.collect() if isinstance(native, nw.LazyFrame) else native
-    head = collected.head(rows).to_arrow().to_pandas(types_mapper=pd.ArrowDtype)  # keeps NULL
-    return FormattedTable(head, rows, len(collected))
+    n_total = collect(native.select(nw.len())).item()  # not len: the engine of a lazy frame counts
+    head = collect(native.head(rows)).to_arrow().to_pandas(types_mapper=pd.ArrowDtype)  # keeps NULL
+    return FormattedTable(head, rows, int(n_total))
 
 
 def load_formatter(shell: IPythonShell) -> None:

@@ -10,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from collected import count_collected
+from engines import ENGINES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +173,21 @@ def test_what_is_in_a_cell_or_a_name_stays_text(text):
     page = show(pd.DataFrame({text: [text]}))._repr_html_()
     assert set(re.findall(r"</?(\w+)", page)) <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
     assert str(show(pd.DataFrame({"a": [text]}))).count("\n") == 1
+
+
+@pytest.mark.parametrize("engine", ["polars lazy", "pyarrow", "duckdb", "dask with arrow"])
+def test_a_table_of_every_engine_is_shown(engine):
+    frame = pl.DataFrame({"n": range(30), "text": ["a", None] * 15})
+    shown = str(show(ENGINES[engine](frame), 2))
+    assert re.sub(" +", " ", shown) == "n text\n0 a\n1 NULL\n(the first 2 of 30 rows)"
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "dask with arrow"])
+def test_of_a_lazy_frame_only_the_rows_that_are_shown_are_collected(engine):
+    df = ENGINES[engine](pl.DataFrame({"n": range(30)}))
+    with count_collected() as collected:
+        show(df, 2)
+    assert collected.rows == 3  # two rows, and their number
 
 
 def test_a_rate_from_the_database_reads_well(session):
