@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,14 +61,27 @@ _RISK_LEVELS = (0.02, 0.05, 0.2)
 #: Days without a payment after which an account is dormant, or half of the period.
 _DORMANT_DAYS = 60
 
+
+@dataclass(frozen=True)
+class Taken:
+    """How many numbers of ids other parts of the same world have used."""
+
+    customers: int = 0
+    merchants: int = 0
+    transactions: int = 0
+    devices: int = 0
+
+
 # -- Customers and merchants -----------------------------------------------------------------------
 
 
-def customer_table(rng: RandomStream, world: World, payments: Payments) -> pl.DataFrame:
+def customer_table(
+    rng: RandomStream, world: World, payments: Payments, taken: Taken
+) -> pl.DataFrame:
     """Return the table of customers; no name or address belongs to a real person."""
     customers = world.customers
     n = len(customers)
-    numbers = np.arange(1, n + 1)
+    numbers = np.arange(1, n + 1) + taken.customers
     youngest, oldest = np.array([kind.ages for kind in PERSONAS])[customers.persona].T
     age = rng.integers(n, youngest, oldest)
     first_day = np.datetime64(world.calendar.start, "D")
@@ -88,7 +102,7 @@ def customer_table(rng: RandomStream, world: World, payments: Payments) -> pl.Da
     created = pl.Series(opened.astype("M8[us]") + opened_at.astype("m8[s]"))
     return pl.DataFrame(
         {
-            "customer_id": _customer_ids(n),
+            "customer_id": _customer_ids(n, taken),
             "first_name": first_names.gather(name),
             "last_name": [f"Example {number}" for number in numbers],
             "email": [f"c{number:06d}@example.com" for number in numbers],
@@ -129,7 +143,7 @@ def _customer_statistics(payments: Payments, world: World) -> dict[str, pl.Serie
     }
 
 
-def merchant_table(world: World, payments: Payments) -> pl.DataFrame:
+def merchant_table(world: World, payments: Payments, taken: Taken) -> pl.DataFrame:
     """Return the table of merchants."""
     merchants = world.merchants
     n, category = len(merchants), merchants.category
@@ -139,8 +153,10 @@ def merchant_table(world: World, payments: Payments) -> pl.DataFrame:
     )
     return pl.DataFrame(
         {
-            "merchant_id": _merchant_ids(n),
-            "name": [f"{title} {number}" for number, title in enumerate(titles, 1)],
+            "merchant_id": _merchant_ids(n, taken),
+            "name": [
+                f"{title} {number}" for number, title in enumerate(titles, taken.merchants + 1)
+            ],
             "category": pl.Series([*CATEGORY]).gather(category),
             "mcc_code": pl.Series([kind.mcc for kind in CATEGORIES]).gather(category),
             **{
@@ -189,7 +205,7 @@ def _risk_score(n_frauds: Integers, n_payments: Integers) -> Floats:
 # -- Transactions ----------------------------------------------------------------------------------
 
 
-def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
+def transaction_table(payments: Payments, world: World, taken: Taken) -> pl.DataFrame:
     """Return the table of transactions; the payments are in the order of time."""
     n = len(payments)
     customers, merchants = world.customers, world.merchants
@@ -209,13 +225,15 @@ def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
     country = _city_values("country")
     frame = pl.DataFrame(
         {
-            "transaction_id": _numbered_ids("T", n, 9),
-            "customer_id": _customer_ids(len(customers)).gather(payments.customer),
-            "merchant_id": _merchant_ids(len(merchants)).gather(payments.merchant),
-            "card_id": _numbered_ids("K", len(customers) * _MAX_CARDS, 7).gather(
+            "transaction_id": _numbered_ids("T", n, 9, taken.transactions),
+            "customer_id": _customer_ids(len(customers), taken).gather(payments.customer),
+            "merchant_id": _merchant_ids(len(merchants), taken).gather(payments.merchant),
+            "card_id": _card_ids(len(customers), taken).gather(
                 payments.customer * _MAX_CARDS + payments.card
             ),
-            "terminal_id": _null_where(is_remote, _terminal_ids(len(merchants)).gather(terminal)),
+            "terminal_id": _null_where(
+                is_remote, _terminal_ids(len(merchants), taken).gather(terminal)
+            ),
             "amount": payments.cents / 100,
             "currency": pl.repeat("EUR", n, eager=True),
             "exchange_rate": pl.repeat(1.0, n, eager=True),
@@ -234,7 +252,7 @@ def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
             "card_present": ~is_remote,
             "is_international": country.gather(merchant_city) != country.gather(home),
             "status": _names(Status, payments.status),
-            "device_id": _device_ids(payments.device),
+            "device_id": _device_ids(payments.device, taken),
             "device_type": _device_types(payments),
             "ip_address": _ip_addresses(payments, has_place=place >= 0),
             "merchant_category": _words(CATEGORY, category),
@@ -276,32 +294,36 @@ def _place_values(name: str, place: NDArray[Any]) -> pl.Series:
     return _words([*_city_values(name), None], np.where(place < 0, len(CITIES), place))
 
 
-def _numbered_ids(letter: str, n: int, digits: int) -> pl.Series:
-    number = pl.int_range(1, n + 1).cast(pl.String).str.zfill(digits)
+def _numbered_ids(letter: str, n: int, digits: int, taken: int) -> pl.Series:
+    number = pl.int_range(taken + 1, taken + n + 1).cast(pl.String).str.zfill(digits)
     return pl.select(pl.concat_str(pl.lit(letter), number)).to_series()
 
 
-def _customer_ids(n: int) -> pl.Series:
-    return _numbered_ids("C", n, 6)
+def _customer_ids(n: int, taken: Taken) -> pl.Series:
+    return _numbered_ids("C", n, 6, taken.customers)
 
 
-def _merchant_ids(n: int) -> pl.Series:
-    return _numbered_ids("M", n, 6)
+def _card_ids(n_customers: int, taken: Taken) -> pl.Series:
+    return _numbered_ids("K", n_customers * _MAX_CARDS, 7, taken.customers * _MAX_CARDS)
 
 
-def _terminal_ids(n_merchants: int) -> pl.Series:
+def _merchant_ids(n: int, taken: Taken) -> pl.Series:
+    return _numbered_ids("M", n, 6, taken.merchants)
+
+
+def _terminal_ids(n_merchants: int, taken: Taken) -> pl.Series:
     terminals = range(1, _MAX_TERMINALS + 1)
     return pl.Series(
-        [f"{merchant}-{n}" for merchant in _merchant_ids(n_merchants) for n in terminals]
+        [f"{merchant}-{n}" for merchant in _merchant_ids(n_merchants, taken) for n in terminals]
     )
 
 
-def _device_ids(bits: NDArray[np.uint64]) -> pl.Series:
+def _device_ids(bits: NDArray[np.uint64], taken: Taken) -> pl.Series:
     """Return the ids of devices, numbered by the rank of their bits; NULL without a device."""
     rank = pl.Series(bits).rank("dense").cast(pl.Int64) - (1 if (bits == 0).any() else 0)
     n_devices = int(rank.max() or 0)  # type: ignore[arg-type]  # an integer
-    ids = pl.concat([pl.Series([None], dtype=pl.String), _numbered_ids("D", n_devices, 7)])
-    return ids.gather(rank)
+    numbered = _numbered_ids("D", n_devices, 7, taken.devices)
+    return pl.concat([pl.Series([None], dtype=pl.String), numbered]).gather(rank)
 
 
 def _device_types(payments: Payments) -> pl.Series:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, overload
+import os
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    overload,
+)
 
-import numpy as np
 import polars as pl
 
-from synfin_analytics._core.arguments import check_integer, check_number
+from synfin_analytics._core.arguments import argument_error, check_integer, check_number
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.output import check_output, from_polars
+from synfin_analytics._core.output import Output, from_polars
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.simulation._payments import sort_by_time
-from synfin_analytics.simulation._population import create_customers, create_merchants
-from synfin_analytics.simulation._random import RandomStream
-from synfin_analytics.simulation._tables import (
-    customer_table,
-    merchant_table,
-    transaction_table,
-)
-from synfin_analytics.simulation._world import Calendar, World
-from synfin_analytics.simulation.genuine import mean_amounts, simulate_genuine
-from synfin_analytics.simulation.pattern import FraudContext
-from synfin_analytics.simulation.patterns import add_fraud, select_anomalies, select_patterns
+from synfin_analytics.simulation._folder import simulate_to_folder
+from synfin_analytics.simulation._generate import WorldOptions, simulate_tables
+from synfin_analytics.simulation._tables import Taken
+from synfin_analytics.simulation._world import Calendar
+from synfin_analytics.simulation.patterns import select_anomalies, select_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from synfin_analytics._core.output import Output
     from synfin_analytics.simulation.genuine import Anomaly
     from synfin_analytics.simulation.pattern import Pattern
 
@@ -55,7 +59,7 @@ class Simulation(NamedTuple, Generic[FrameT]):
     Attributes
     ----------
     customers, merchants, transactions
-        DataFrames of the kind that ``output`` names.
+        DataFrames of the kind that ``output`` names; of a folder, polars LazyFrames.
 
     Examples
     --------
@@ -121,7 +125,7 @@ class Simulation(NamedTuple, Generic[FrameT]):
 
     def _sizes(self) -> list[tuple[str, int, int]]:
         tables: dict[str, Any] = self._asdict()
-        return [(name, *frame.shape) for name, frame in tables.items()]
+        return [(name, *_shape(frame)) for name, frame in tables.items()]
 
 
 @overload
@@ -178,7 +182,21 @@ def simulate(
     anomalies: AnomalyChoice = ...,
     drift: float = ...,
     start: dt.date = ...,
-    output: Output,
+    output: Path,
+) -> Simulation[pl.LazyFrame]: ...
+@overload
+def simulate(
+    customers: int = ...,
+    merchants: int = ...,
+    days: int = ...,
+    seed: int = ...,
+    *,
+    fraud_rate: float = ...,
+    patterns: PatternChoice = ...,
+    anomalies: AnomalyChoice = ...,
+    drift: float = ...,
+    start: dt.date = ...,
+    output: Output | Path,
 ) -> Simulation[Any]: ...
 def simulate(
     customers: int = 500,
@@ -191,7 +209,7 @@ def simulate(
     anomalies: AnomalyChoice = "all",
     drift: float = 0.0,
     start: dt.date = dt.date(2025, 1, 1),
-    output: Output = "pandas",
+    output: Output | Path = "pandas",
 ) -> Simulation[Any]:
     """Simulate card payments with labelled fraud; the same seed gives the same payments.
 
@@ -222,17 +240,25 @@ def simulate(
     start
         First day (UTC).
     output
-        Kind of the DataFrames: ``"pandas"``, ``"polars"`` or ``"arrow"``.
+        Kind of the DataFrames: ``"pandas"``, ``"polars"`` or ``"arrow"``. Or a new or empty folder,
+        as a ``pathlib.Path`` or a text with a slash such as ``"./world"``, to write Parquet files
+        to ``customers/``, ``merchants/`` and ``transactions/``, in memory that does not depend on
+        the number of rows. The folder exists when all of them are written, and not at all after
+        an error; only its owner can read it. A world of more than about 500,000 transactions has
+        parts in it, each with an equal number of customers who pay at merchants of their part, so
+        its rows are others than in memory; a smaller one has the same rows.
 
     Returns
     -------
     Simulation
-        ``customers``, ``merchants`` and ``transactions``, the last in the order of time.
+        ``customers``, ``merchants`` and ``transactions``, the last in the order of time. Of a
+        folder, LazyFrames of its files; each file is in the order of time.
 
     Raises
     ------
     ArgumentError
-        A value is outside its range.
+        A value is outside its range, ``output`` contains files or cannot be written, or a world
+        of several parts has fewer than 20 merchants for each.
     NotFoundError
         A pattern, anomaly or parameter is unknown; the message suggests the closest name.
 
@@ -246,6 +272,16 @@ def simulate(
     >>> spikes = simulate(50, 20, 30, patterns={"amount_spike": {"amount_ratio": (20, 30)}})
     >>> spikes.transactions["fraud_type"].dropna().unique().tolist()
     ['amount_spike']
+
+    A world of any size, 100 million transactions too, as Parquet files:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp(), "world")
+    >>> simulate(customers=50, merchants=20, days=30, seed=1, output=folder)
+    Simulation(50 customers, 20 merchants, 1,437 transactions)
+    >>> sorted(path.name for path in folder.iterdir())
+    ['customers', 'merchants', 'transactions']
     """
     require_thread_pool()
     n_customers = check_integer(customers, "customers", minimum=1)
@@ -254,24 +290,44 @@ def simulate(
     fraud_rate = _check_rate(fraud_rate, "fraud_rate", _MAX_FRAUD_RATE)
     drift = _check_rate(drift, "drift", 1)
     _check_start(start)
-    check_output(output)
-    selected, selected_anomalies = select_patterns(patterns), select_anomalies(anomalies)
-    world = World(
-        create_customers(RandomStream(seed, "customers"), n_customers, n_merchants),
-        create_merchants(RandomStream(seed, "merchants"), n_merchants),
+    target = _parse_output(output)
+    options = WorldOptions(
+        n_customers,
+        n_merchants,
+        seed,
         Calendar.build(start, days),
+        fraud_rate,
+        select_patterns(patterns),
+        select_anomalies(anomalies),
         drift,
     )
-    genuine = simulate_genuine(seed, world, selected_anomalies)
-    context = FraudContext(
-        world, genuine, mean_amounts(genuine, n_customers), np.zeros(n_customers, np.bool_)
+    if isinstance(target, Path):
+        return Simulation(**simulate_to_folder(options, target))
+    tables, _ = simulate_tables(options, Taken())
+    return Simulation(**{name: from_polars(frame, target) for name, frame in tables.items()})
+
+
+def _shape(frame: Any) -> tuple[int, int]:
+    if not isinstance(frame, pl.LazyFrame):
+        n_rows, n_columns = frame.shape
+        return n_rows, n_columns
+    return frame.select(pl.len()).collect().item(), len(frame.collect_schema())
+
+
+def _parse_output(output: object) -> Output | Path:
+    """Return a kind of DataFrame or a folder; a misspelt kind is no folder."""
+    for kind in get_args(Output):
+        if isinstance(output, str) and output == kind:
+            return cast("Output", kind)
+    if isinstance(output, Path):
+        return output
+    if isinstance(output, str) and any(mark in output for mark in (os.sep, os.altsep) if mark):
+        return Path(output)
+    must_be = (
+        '"pandas", "polars" or "arrow", or a folder: a pathlib.Path, or a text with a slash such '
+        'as "./world"'
     )
-    payments = sort_by_time(add_fraud(seed, context, selected, fraud_rate), days)
-    return Simulation(
-        from_polars(customer_table(RandomStream(seed, "details"), world, payments), output),
-        from_polars(merchant_table(world, payments), output),
-        from_polars(transaction_table(payments, world), output),
-    )
+    raise argument_error("output", must_be, output)
 
 
 def _check_rate(value: float, name: str, maximum: float) -> float:

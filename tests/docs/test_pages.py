@@ -34,6 +34,7 @@ RUN_HERE = [
     "guide/read",
     "guide/replicas",
     "guide/rules",
+    "guide/simulation",
     "guide/snapshots",
 ]
 #: Pages whose code runs elsewhere, and where.
@@ -45,7 +46,6 @@ RUN_ELSEWHERE = {
     "guide/layouts": "tests/io/test_layouts.py",
     "guide/patterns": "tests/detection/test_detectors_documented.py",
     "guide/reports": "tests/reports/test_cli.py",
-    "guide/simulation": "tests/simulation/test_fraud_patterns.py",
     "guide/teaching": "tests/course/test_class.py",
 }
 PAGES = sorted(

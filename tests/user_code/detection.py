@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type
 
 import pandas as pd
@@ -45,6 +46,8 @@ def simulation() -> None:
     simulate(patterns={"card_testing": {"amount": (1, 2)}}, anomalies=[])
     simulate(start=dt.date(2026, 1, 1))
     simulate(output="spark")  # type: ignore[call-overload]
+    folder = simulate(output=Path("world"))
+    assert_type(folder, Simulation[pl.LazyFrame])
     simulate(frame="polars")  # type: ignore[call-overload]
     simulate(customers="100")  # type: ignore[call-overload]
     simulate(100, 50, 30, 1, 0.01)  # type: ignore[call-overload]
