@@ -38,6 +38,20 @@ class ArrowScanner(Protocol):
         """Return a reader of record batches."""
 
 
+class DaskFrame(Protocol):
+    """A DataFrame of Dask."""
+
+    def to_delayed(self) -> Any:
+        """Return its partitions."""
+
+
+class SparkFrame(Protocol):
+    """A DataFrame of PySpark."""
+
+    def mapInArrow(self, func: Any, schema: Any) -> Any:  # noqa: N802 - PySpark's name
+        """Apply a function to its rows as record batches."""
+
+
 class SupportsArray(Protocol):
     """An array of NumPy, a Series of pandas or polars, a tensor: what NumPy can read."""
 
@@ -49,7 +63,8 @@ class SupportsArray(Protocol):
 ArrayLike: TypeAlias = "SupportsArray | list[Any] | tuple[Any, ...] | range"
 #: A table in memory, or a query or stream that is read in batches.
 DataFrameLike: TypeAlias = (
-    "pd.DataFrame | pl.DataFrame | pl.LazyFrame | ArrowStream | ArrowDataset | ArrowScanner"
+    "pd.DataFrame | pl.DataFrame | pl.LazyFrame | ArrowStream | ArrowDataset | ArrowScanner | "
+    "DaskFrame | SparkFrame"
 )
 #: Rows one by one: dicts or ORM objects.
 Records: TypeAlias = "Iterable[Mapping[str, Any] | Base]"

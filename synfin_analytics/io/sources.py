@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from synfin_analytics._core.dataframes import native_frame, polars_message
+from synfin_analytics._core.partitions import dask_partitions, is_spark_frame, spark_batches
 from synfin_analytics._core.validation.columns import Column, from_pandas, from_polars
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
@@ -78,9 +79,9 @@ def open_source(
     Parameters
     ----------
     data
-        A pandas, polars (eager or lazy) or pyarrow frame, anything with an Arrow stream (DuckDB
-        relations, record-batch readers), the path of a file, or an iterable of mappings or of ORM
-        objects.
+        A pandas, polars (eager or lazy), pyarrow, Dask or PySpark frame, anything with an Arrow
+        stream (DuckDB relations, record-batch readers), the path of a file, or an iterable of
+        mappings or of ORM objects. Frames of Dask and Spark are read partition by partition.
     batch_rows
         Number of rows in a batch.
     options
@@ -127,7 +128,7 @@ def is_rereadable(data: DataSource) -> bool:
     if isinstance(data, (str, Path)):
         return Path(data).is_file() or Path(data).is_dir()
     types = (list, tuple, pl.DataFrame, pl.LazyFrame, pa.Table, pa.RecordBatch)
-    return isinstance(data, types) or hasattr(data, "iloc")
+    return isinstance(data, types) or hasattr(data, "iloc") or is_spark_frame(data)
 
 
 def _translate_errors(batches: Iterator[SourceBatch]) -> Iterator[SourceBatch]:
@@ -154,7 +155,9 @@ def _from_data(data: Any, batch_rows: int) -> Source:
     if isinstance(data, pl.DataFrame):
         return Source(data.columns, _to_batches(data.iter_slices(batch_rows)), data.height)
     if nw.dependencies.is_pandas_dataframe(data):
-        return _from_pandas(data, batch_rows)
+        return _from_pandas(data, [data], batch_rows, len(data))
+    if nw.dependencies.is_dask_dataframe(data) or is_spark_frame(data):
+        return _from_partitions(data, batch_rows)
     if hasattr(data, "get_fragments"):  # a dataset of pyarrow
         return open_dataset(data, batch_rows)
     height = data.num_rows if isinstance(data, pa.Table) else None
@@ -172,9 +175,9 @@ def _from_data(data: Any, batch_rows: int) -> Source:
     cls = type(data)
     module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
     raise ArgumentError(
-        "The data must be a pandas, polars or pyarrow frame, an Arrow stream, the path of a file, "
-        "dicts of columns and values, or objects of a table such as Transaction(...); got "
-        f"{module}{cls.__name__}."
+        "The data must be a pandas, polars, pyarrow, Dask or PySpark frame, an Arrow stream, the "
+        "path of a file, dicts of columns and values, or objects of a table such as "
+        f"Transaction(...); got {module}{cls.__name__}."
     )
 
 
@@ -238,18 +241,55 @@ def _resize(frames: Iterable[pl.DataFrame], batch_rows: int) -> Iterator[pl.Data
         yield pl.concat(parts) if len(parts) > 1 else parts[0]
 
 
-def _from_pandas(frame: pd.DataFrame, batch_rows: int) -> Source:
+def _from_partitions(frame: Any, batch_rows: int) -> Source:
+    if not is_spark_frame(frame):
+        return _from_pandas(frame, dask_partitions(frame), batch_rows)
+    names = list(frame.columns)
+    return Source(names, from_arrow(names, spark_batches(frame, "to be loaded"), batch_rows))
+
+
+def _from_pandas(
+    frame: Any, parts: Iterable[pd.DataFrame], batch_rows: int, height: int | None = None
+) -> Source:
+    """Read the parts of a frame of pandas, which has one, or of Dask."""
     names = [str(name) for name in frame.columns]
-    named = frame.set_axis(names, axis="columns")
 
     def read_batches() -> Iterator[SourceBatch]:
-        for start in range(0, len(frame), batch_rows):
-            part = named.iloc[start : start + batch_rows]
-            columns = LazyColumns(names, partial(_read_column, from_pandas, part))
-            yield SourceBatch(start, len(part), columns)
+        start = 0
+        for group in _group_frames(parts, batch_rows):
+            n_rows = sum(map(len, group))
+            yield SourceBatch(start, n_rows, LazyColumns(names, partial(_read_pandas, group)))
+            start += n_rows
 
-    index = tuple(str(name) for name in frame.index.names if name is not None)
-    return Source(names, read_batches(), len(frame), index=index)
+    index = tuple(str(name) for name in _index_names(frame) if name is not None)
+    return Source(names, read_batches(), height, index=index)
+
+
+def _index_names(frame: Any) -> Sequence[Any]:
+    return getattr(frame.index, "names", None) or [frame.index.name]  # Dask has no index of levels
+
+
+def _group_frames(parts: Iterable[pd.DataFrame], batch_rows: int) -> Iterator[list[pd.DataFrame]]:
+    """Group small frames and split large ones: all groups but the last have ``batch_rows``."""
+    group: list[pd.DataFrame] = []
+    missing = batch_rows
+    for part in parts:
+        named = part.set_axis([str(name) for name in part.columns], axis="columns")
+        start = 0
+        while start < len(named):
+            group.append(named.iloc[start : start + missing])
+            start += missing
+            missing -= len(group[-1])
+            if not missing:
+                yield group
+                group, missing = [], batch_rows
+    if group:
+        yield group
+
+
+def _read_pandas(group: Sequence[pd.DataFrame], name: str) -> Column:
+    cells = tuple(from_pandas(part[name]) for part in group)
+    return cells[0] if len(cells) == 1 else cells
 
 
 def _from_objects(objects: Sequence[Any], batch_rows: int) -> Source:

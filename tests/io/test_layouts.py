@@ -523,7 +523,7 @@ def test_a_layout_that_cannot_be_is_refused():
     [
         ("absent.csv", "The file 'absent.csv' does not exist"),
         (Path(__file__), r"must be a file of Parquet .*; got '\.py'"),
-        (7, "The data must be a pandas, polars or pyarrow frame, .* got int"),
+        (7, "The data must be a pandas, polars, pyarrow, Dask or PySpark frame, .* got int"),
         (np.zeros(3), r"The data must be .* got numpy\.ndarray"),
     ],
 )

@@ -25,7 +25,9 @@ from synfin_analytics import (
 from synfin_analytics.io import FormattedTable, LabelCounts, Tables, detect_layout, list_layouts
 
 if TYPE_CHECKING:
+    import dask.dataframe as dd
     import duckdb
+    import pyspark.sql
     from sqlalchemy.orm import Session
 
     from synfin_analytics import DatabaseManager
@@ -35,6 +37,8 @@ def load(
     frame: pd.DataFrame,
     lazy: pl.LazyFrame,
     relation: duckdb.DuckDBPyRelation,
+    dask_frame: dd.DataFrame,
+    spark_frame: pyspark.sql.DataFrame,
     session: Session,
 ) -> None:
     assert_type(load_df(frame, "transactions"), LoadReport)
@@ -43,6 +47,8 @@ def load(
     load_df("rows.csv", "transactions", separator=";", decimal=",", currency=True)
     load_df(Path("rows.parquet"), "transactions", rebuild_indexes="always", on_invalid="reject")
     load_df(relation, "merchants")
+    load_df(dask_frame, "merchants")
+    load_df(spark_frame, "merchants")
     load_df([{"merchant_id": "M1"}], "merchants", on_missing_parent="raise")
     load_df([Merchant(merchant_id="M1")], "merchants")
     load_df(({"merchant_id": f"M{n}"} for n in range(3)), "merchants")

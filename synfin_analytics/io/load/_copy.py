@@ -18,8 +18,8 @@ from pgpq.encoders import LargeStringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg2 import sql
 
+from synfin_analytics._core.prefetch import prefetch
 from synfin_analytics.exceptions import LoadError
-from synfin_analytics.io._prefetch import prefetch
 from synfin_analytics.io.load._check import ROW
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import polars as pl
 
 from synfin_analytics._core.arguments import check_integer, format_value
 from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.prefetch import prefetch
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import rejected_cells, summarize
 from synfin_analytics._core.validation.spec import spec_of
@@ -26,7 +27,6 @@ from synfin_analytics.database.models import model_of
 from synfin_analytics.database.protection import config_of, require_confirmation
 from synfin_analytics.database.schema import schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, LoadError
-from synfin_analytics.io._prefetch import prefetch
 from synfin_analytics.io.archive._manifest import is_manifest_folder
 from synfin_analytics.io.archive._restore import restore
 from synfin_analytics.io.load._check import check_batches, match_columns
@@ -126,9 +126,9 @@ def load_df(
     ----------
     df
         A pandas, polars (eager or lazy) or pyarrow frame, a DuckDB relation or any other object
-        with an Arrow stream, the path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also
-        compressed), or a list of dicts or ORM objects. It is read in batches and may be larger
-        than memory.
+        with an Arrow stream, a Dask or PySpark DataFrame, the path of a file (Parquet, CSV, JSON
+        lines, Excel or Arrow, also compressed), or a list of dicts or ORM objects. It is read in
+        batches and may be larger than memory.
     table
         Name of the table, or its model. A folder that :func:`archive_transactions` or ``synfin
         snapshot`` wrote needs none: its tables are restored in one transaction, exactly as they
@@ -203,6 +203,10 @@ def load_df(
     Nothing else is converted silently: a float with more decimals than the column is rejected, not
     rounded. Of a float the 15 significant digits count that a double holds for sure, so that the
     product 85.64999999999999 is 85.65.
+
+    A Dask or PySpark DataFrame arrives partition by partition; the next one is computed while one
+    is written. All of them are one transaction, and rows are numbered over all partitions. Spark's
+    session must be in UTC if there are timestamps.
 
     A naive timestamp is read as UTC. NaN in a NumPy column of pandas is NULL, because NumPy has no
     other representation of it; elsewhere NaN is a value, and rejected.

@@ -1,0 +1,203 @@
+"""Rows of a frame of PySpark or Dask, one partition after the other, in bounded memory."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+import warnings
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import pyarrow as pa
+
+from synfin_analytics._core.dataframes import to_utc
+from synfin_analytics._core.prefetch import prefetch
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+
+def is_spark_frame(df: Any) -> bool:
+    """Whether a value is a DataFrame of PySpark, classic or Connect.
+
+    Examples
+    --------
+    >>> is_spark_frame([1.5])
+    False
+    """
+    return nw.dependencies.is_pyspark_dataframe(df) or nw.dependencies.is_pyspark_connect_dataframe(
+        df
+    )
+
+
+# -- Spark -----------------------------------------------------------------------------------------
+
+
+def spark_batches(df: Any, purpose: str) -> Iterator[pa.RecordBatch]:
+    """Return the rows of a PySpark DataFrame as Arrow batches, which are computed on demand.
+
+    At most two partitions are outside the executors: one is read, the next one computed.
+
+    Parameters
+    ----------
+    df
+        The DataFrame.
+    purpose
+        What its timestamps are needed for, in a message.
+
+    Raises
+    ------
+    ArgumentError
+        The time zone of the session is not UTC and the frame has timestamps, which may depend on
+        it; or Arrow has no type for a column.
+    """
+    _check_spark_types(df, purpose)
+    with warnings.catch_warnings():  # about pandas 3, which takes no part in this
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        serialized = df.mapInArrow(_serializer(), "batch binary")
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for row in serialized.toLocalIterator(prefetchPartitions=True):
+            with pa.ipc.open_stream(row.batch) as stream:
+                yield from stream
+
+    return read()
+
+
+def _check_spark_types(df: Any, purpose: str) -> None:
+    from pyspark.errors import PySparkException
+    from pyspark.sql.pandas.types import to_arrow_type
+
+    for field in df.schema:
+        if field.dataType.typeName() == "timestamp":
+            frame: Any = nw.from_native(df.select(df[f"`{field.name}`"]))
+            to_utc(frame, field.name, purpose)
+            break
+    for field in df.schema:
+        try:
+            with suppress(
+                AssertionError
+            ):  # a timestamp; how to pass its zone depends on the version
+                to_arrow_type(field.dataType)
+        except PySparkException:
+            raise ArgumentError(
+                f"Column {field.name!r} of the Spark DataFrame is {field.dataType.simpleString()}, "
+                "which Arrow cannot represent. Cast it, or drop it."
+            ) from None
+
+
+def _serializer() -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return a function for workers, which need pyarrow only: Spark pickles it with its code."""
+
+    def serialize(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        for batch in batches:
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+                writer.write_batch(batch)
+            content = pa.array([sink.getvalue().to_pybytes()], pa.binary())
+            yield pa.RecordBatch.from_arrays([content], ["batch"])
+
+    return serialize
+
+
+# -- Dask ------------------------------------------------------------------------------------------
+
+
+def dask_partitions(df: Any) -> Iterator[pd.DataFrame]:
+    """Yield the partitions of a Dask DataFrame; the next one is computed meanwhile.
+
+    If partitions have work in common, such as a shuffle, that is done once: a cluster keeps the
+    results until they are read, and the schedulers of one machine write them to temporary files.
+
+    Raises
+    ------
+    ArgumentError
+        A partition has other columns than the frame.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dask import dataframe as dd
+    >>> df = dd.from_pandas(pd.DataFrame({"amount": [1.5, 2.5, 3.5]}), npartitions=2)
+    >>> [len(part) for part in dask_partitions(df)]
+    [2, 1]
+    """
+    with ExitStack() as stack:
+        compute = _shared_work(df, stack) if _has_shared_work(df) else _separate_work(df)
+        expected = [str(name) for name in df.columns]
+        for number, part in enumerate(prefetch(compute, depth=1)):
+            _check_partition(part, number, expected)
+            yield part
+
+
+def _check_partition(part: Any, number: int, expected: list[str]) -> None:
+    names = [str(name) for name in getattr(part, "columns", ())]
+    for name in expected:
+        if name not in names:
+            raise ArgumentError(
+                f"Partition {number:,} of the Dask DataFrame must have the columns of the frame; "
+                f"it lacks {name!r}. Give all its partitions the same columns."
+            )
+    for name in names:
+        if name not in expected:
+            raise ArgumentError(
+                f"Partition {number:,} of the Dask DataFrame must have the columns of the frame; "
+                f"it has {name!r} as well. Give all its partitions the same columns."
+            )
+
+
+def _has_shared_work(df: Any) -> bool:
+    """Whether several partitions need the result of the same task."""
+    from dask.core import get_dependencies
+    from dask.utils import ensure_dict
+
+    optimized = df.optimize()
+    graph = ensure_dict(optimized.__dask_graph__())
+    owners: dict[Any, int] = {}
+    for number, key in enumerate(optimized.__dask_keys__()):
+        pending = [key]
+        while pending:
+            for task in get_dependencies(graph, pending.pop()):
+                if owners.get(task, number) != number:
+                    return True
+                if task not in owners:
+                    owners[task] = number
+                    pending.append(task)
+    return False
+
+
+def _separate_work(df: Any) -> Iterator[Any]:
+    for delayed in df.to_delayed():
+        yield delayed.compute()
+
+
+def _shared_work(df: Any, stack: ExitStack) -> Iterator[Any]:
+    import dask.base
+
+    engine: Any = dask
+    parts = df.to_delayed()
+    scheduler = engine.base.get_scheduler()
+    if hasattr(getattr(scheduler, "__self__", None), "scheduler_info"):  # a Client of a cluster
+        parts = list(engine.persist(*parts))
+        while parts:
+            yield parts.pop(0).compute()
+        return
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="synfin-")))
+    paths = [folder / str(number) for number in range(len(parts))]
+    engine.compute(*map(engine.delayed(_write), parts, paths))
+    for path in paths:
+        yield pickle.loads(path.read_bytes())  # noqa: S301  # of our own process
+        path.unlink()
+
+
+def _write(part: Any, path: Path) -> None:
+    """Write a partition exactly as it is: a file format would convert its types."""
+    path.write_bytes(pickle.dumps(part, protocol=5))
