@@ -1,7 +1,8 @@
-"""Speed of the 69 features, compared with pandas: python benchmarks/features.py
+"""Speed of the features, compared with other libraries: python benchmarks/features.py
 
-Both get the handbook's rows, or generated ones, each in a separate process; their results must be
-equal. Then ours for 0.1, 1 and 5 million generated rows.
+The handbook's 14 features with polars and DuckDB, and the 69 with pandas: all get the handbook's
+rows, or generated ones, each in a separate process; their results must be equal. Then our 69 for
+0.1, 1 and 5 million generated rows.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import functools
 import json
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
+import _handbook_windows
 import click
 import handbook
 import numpy as np
@@ -28,6 +31,12 @@ SIZES = (100_000, 1_000_000, 5_000_000)
 ROWS_OF_A_CUSTOMER, ROWS_OF_A_MERCHANT = 350, 175  # as in the handbook
 DAYS, DELAY = 183, "7D"
 OURS, PANDAS, RAW = "ours", "pandas", "pandas, with raw=True"
+HANDBOOK = {
+    "handbook: ours": None,
+    "polars, rolling(group_by=)": _handbook_windows.with_rolling_groups,
+    "polars, rolling_sum_by().over()": _handbook_windows.with_rolling_expressions,
+    "DuckDB, window functions": _handbook_windows.with_duckdb,
+}
 #: Features that need other columns (places, countries, devices, categories) are left out.
 SPANS = ("1h", "6h", "24h", "7D", "30D")
 WINDOWS = {"1d": 1, "7d": 7, "30d": 30}
@@ -254,6 +263,59 @@ def measure_pandas(source: str, sample: int, *, raw: bool) -> dict[str, float]:
     }
 
 
+def measure_handbook(way: str, source: str) -> dict[str, float]:
+    """Seconds and memory of the handbook's 14 features, all rows."""
+    from synfin_analytics.features import handbook_features
+
+    rows = read_rows(source).sort("timestamp", maintain_order=True)
+    compute = HANDBOOK[way] or handbook_features
+    compute(rows.head(1000))  # imports
+    processor_started = time.process_time()
+    features, seconds, megabytes = timed(lambda: compute(rows))
+    processor = time.process_time() - processor_started
+    # polars and DuckDB count later rows of one second too.
+    tied = rows.select(pl.struct("customer_id", "timestamp").is_duplicated()).to_series()
+    expected = handbook_features(rows)
+    for name in expected.columns:
+        pair = (frame[name].filter(~tied).cast(pl.Float64) for frame in (features, expected))
+        if not np.allclose(*pair, rtol=1e-9, atol=1e-9):
+            raise click.ClickException(f"{way} differs in {name}")
+    return {
+        "rows": len(rows),
+        "seconds": seconds,
+        "processor": processor,
+        "megabytes": megabytes,
+        "tied": int(tied.sum()),
+    }
+
+
+def compare_handbook(source: str, runs: int) -> None:
+    """Print a line for each way to compute the handbook's features; they take turns."""
+    turns = [{way: run_in_process(way, source) for way in HANDBOOK} for _ in range(runs)]
+    print_turns(turns)
+    first = next(iter(turns[0].values()))
+    click.echo(
+        f"\n{first['rows']:,} rows with the same results, except the {first['tied']:,} of one "
+        "customer and second, which are not compared: the others count later rows too.\n"
+    )
+
+
+def print_turns(turns: list[dict[str, dict[str, float]]]) -> None:
+    """Print seconds, processor time, and both as multiples of those of the first way."""
+    header = ["", "seconds", "times as long", "processor seconds", "times as much", "memory"]
+    lines = [header, ["---", *["---:"] * 5]]
+    base = next(iter(turns[0]))
+    for way in turns[0]:
+        cells = [way]
+        for measure in ("seconds", "processor"):
+            values = [turn[way][measure] for turn in turns]
+            ratios = [turn[way][measure] / turn[base][measure] for turn in turns]
+            cells.append(f"{np.median(values):.2f}")
+            cells.append(f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        lines.append([*cells, f"{turns[0][way]['megabytes']:,.0f} MB"])
+    print_markdown(lines)
+
+
 def run_in_process(*arguments: str) -> dict[str, float]:
     """Run one measurement in a separate process."""
     command = [sys.executable, __file__, "--single", *arguments]
@@ -308,38 +370,44 @@ def measure_sizes(sizes: tuple[int, ...]) -> None:
     print_markdown(lines)
 
 
+def measure(way: str, source: str, sample: int) -> dict[str, float]:
+    """Measure one way in this process."""
+    if way in HANDBOOK:
+        return measure_handbook(way, source)
+    return measure_ours(source) if way == OURS else measure_pandas(source, sample, raw=way == RAW)
+
+
 @click.command()
 @handbook.data_option
 @click.option(
-    "--sample", default=500, show_default=True, help="Customers and merchants for pandas."
+    "--sample",
+    default=500,
+    show_default=True,
+    help="Customers and merchants for pandas; 0 leaves pandas out.",
 )
 @click.option("--rows", "sizes", type=int, multiple=True, default=SIZES, show_default=True)
 @click.option(
     "--runs",
     default=3,
     show_default=True,
-    help="Measurements, of which the median is printed; 0 leaves pandas out.",
+    help="Measurements, of which the median is printed; 0 leaves the other libraries out.",
 )
 @click.option("--single", type=click.Tuple([str, str]), hidden=True)
 def main(
     data: Path, sample: int, sizes: tuple[int, ...], runs: int, single: tuple[str, str] | None
 ) -> None:
-    """Print seconds and memory compared with pandas, then for more rows."""
+    """Print seconds and memory compared with other libraries, then for more rows."""
     if single is not None:
-        way, source = single
-        print(
-            json.dumps(
-                measure_ours(source)
-                if way == OURS
-                else measure_pandas(source, sample, raw=way != PANDAS)
-            )
-        )
+        print(json.dumps(measure(*single, sample)))
         return
     if runs:
         files = handbook.find(data)
         if not files:
             click.echo(f"No handbook/transactions.parquet in {data}: rows are generated.")
-        compare_with_pandas(str(files[0]) if files else str(SIZES[1]), sample, runs)
+        source = str(files[0]) if files else str(SIZES[1])
+        compare_handbook(source, runs)
+        if sample:
+            compare_with_pandas(source, sample, runs)
     measure_sizes(sizes)
 
 

@@ -1,4 +1,4 @@
-"""Arrays by group: codes, stable orders, running statistics, and rolling time windows.
+"""Arrays by group: codes, stable orders, and rolling time windows.
 
 A group is the rows with the same key, for example the transactions of one customer. Codes are whole
 numbers from 0, and -1 where a value is missing.
@@ -17,6 +17,7 @@ row from the time its label became available.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
     #: Microseconds, or a timedelta.
     Duration: TypeAlias = int | dt.timedelta | np.timedelta64
-
-#: Blocks of 2**5 rows are compared pair by pair.
-_SMALLEST_BLOCK = 5
 
 
 def factorize(values: pl.Series) -> Integers:
@@ -90,7 +88,8 @@ def stable_argsort(integers: Integers) -> Integers:
 def order_by_time(timestamps: Integers, ids: pl.Series) -> Integers:
     """Return the order by time; rows of one timestamp by id, shorter ids first.
 
-    Ids that count up are then in the order of their numbers: "9" comes before "10".
+    Ids that count up are then in the order of their numbers: "9" comes before "10". Integers are
+    ordered as their texts.
 
     Examples
     --------
@@ -102,83 +101,11 @@ def order_by_time(timestamps: Integers, ids: pl.Series) -> Integers:
     tied = np.append(False, same_time) | np.append(same_time, False)
     if tied.any():
         rows = order[tied]
-        ties = pl.DataFrame({"timestamp": timestamps[rows], "id": ids.gather(rows)})
+        ties = pl.DataFrame({"timestamp": timestamps[rows], "id": ids.gather(rows).cast(pl.String)})
         order[tied] = rows[
             ties.select(pl.arg_sort_by("timestamp", pl.col("id").str.len_bytes(), "id")).to_series()
         ]
     return order
-
-
-def first_rows(codes: Integers) -> Integers:
-    """Return, for each row, the number of the first row with its code.
-
-    Examples
-    --------
-    >>> first_rows(np.array([7, 3, 7]))
-    array([0, 1, 0])
-    """
-    order = stable_argsort(codes)
-    starts = np.diff(codes[order], prepend=codes[order[:1]] - 1) != 0
-    first = np.empty_like(order)
-    first[order] = order[starts][np.cumsum(starts) - 1]
-    return first
-
-
-def cumulative_max(keys: Integers, values: Integers) -> Integers:
-    """Return the highest value of the same key up to each row, the row itself included.
-
-    Examples
-    --------
-    >>> cumulative_max(np.array([0, 1, 0, 0]), np.array([5, 9, 3, 8]))
-    array([5, 9, 5, 8])
-    """
-    frame = pl.DataFrame({"key": keys, "value": values})
-    return frame.select(pl.col("value").cum_max().over("key"))["value"].to_numpy()
-
-
-def count_lower_before(keys: Integers, values: Integers) -> Integers:
-    """Count, for each row, the earlier rows of its key that have a lower value.
-
-    A merge-sort count (inversions), bottom up, for all keys and blocks of a size at once: the rows
-    of a key are halved repeatedly. In each block, sorted by value, a row of the second half is
-    preceded by the rows of the first half that are lower; each pair of rows is in the two halves of
-    exactly one block. O(n log n); in the smallest blocks all pairs are compared.
-
-    Examples
-    --------
-    >>> count_lower_before(np.array([0, 0, 1, 0]), np.array([5, 7, 6, 7]))
-    array([0, 1, 0, 1])
-    """
-    size = len(keys)
-    order = stable_argsort(keys)
-    group_starts = np.flatnonzero(np.diff(keys[order], prepend=keys[order[:1]] - 1))
-    lengths = np.diff(group_starts, append=size)
-    start = np.repeat(group_starts, lengths)
-    position = np.arange(size)
-    offset = position - start
-    # By value; of equal values the later row first, since an earlier one is not lower.
-    by_value = position[::-1][stable_argsort(values[order][::-1])]
-    sorted_offsets = offset[by_value[stable_argsort(start[by_value])]]
-    counts = np.zeros(size, np.int64)
-    levels = int(lengths.max(initial=1) - 1).bit_length()
-    for level in reversed(range(_SMALLEST_BLOCK, levels)):
-        # A block occupies the positions of its rows, so that its start is known.
-        block = start + (offset >> level + 1 << level + 1)
-        in_second = (sorted_offsets >> level & 1).astype(np.bool_)
-        first_half: Integers = np.cumsum(~in_second) - ~in_second
-        lower: Integers = first_half - first_half[block]
-        counts[(start + sorted_offsets)[in_second]] += lower[in_second]
-        partitioned = np.empty_like(sorted_offsets)
-        target = np.where(in_second, position + (1 << level) - lower, block + lower)
-        partitioned[target] = sorted_offsets
-        sorted_offsets = partitioned
-    ordered, inside = values[order], offset & (1 << _SMALLEST_BLOCK) - 1
-    for distance in range(1, 1 << min(_SMALLEST_BLOCK, levels)):
-        is_lower = ordered[:-distance] < ordered[distance:]
-        counts[distance:] += is_lower & (inside[distance:] >= distance)
-    result = np.empty_like(counts)
-    result[order] = counts
-    return result
 
 
 # -- Rolling windows -------------------------------------------------------------------------------
@@ -205,6 +132,8 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _LARGEST = 2**62
+#: Rows to search at a time.
+_SEARCH_BLOCK = 8192
 #: Decimals that units of amounts may have: cents first, a millionth at most.
 _DECIMALS = (2, 3, 4, 6)
 _CENTS = 100
@@ -322,29 +251,32 @@ class GroupedRolling:
                 "`keys` and `timestamps` must have the same length; "
                 f"got {len(codes):,} keys and {len(times):,} timestamps."
             )
-        order = _by_key_and_time(codes, times, time_order)
         # From here on, arrays are in the order of groups and time.
-        codes, times = codes[order], times[order]
-        available = times if available_at is None else _microseconds(available_at)[order]
-        available = np.maximum(available, times)
-        origin = int(times.min(initial=0))
+        order, codes, times = _by_key_and_time(codes, times, time_order)
+        available = times
+        if available_at is not None:
+            available = np.maximum(_microseconds(available_at)[order], times)
+        origin = int(times.min()) if len(times) else 0
         span = int(available.max(initial=origin)) - origin + 2
 
-        #: Positions of the counted rows, in the order in which they become available.
-        events = np.arange(len(codes))[
-            slice(None) if counted is None else np.asarray(counted)[order]
-        ]
-        if available_at is not None:
-            events = events[_by_key_and_time(codes[events], available[events], None)]
-        self._events, self._event_rows = events, order[events]
-        self._index = _SearchIndex(codes[events], available[events], origin, span)
+        #: Positions of the counted rows, in the order in which they become available; None where
+        #: these are all rows, immediately.
+        self._events: Integers | None = None
+        self._event_rows, self._index = order, _SearchIndex(codes, available, origin, span)
         #: The first position whose windows may count each event, apart from its own.
-        self._visible_from = events
-        if available_at is not None:
-            rows = _SearchIndex(codes, times, origin, span)
-            visible = rows.search(
-                codes[events], rows.offsets(codes[events]), available[events], "left"
-            )
+        self._visible_from: Integers | None = None
+        if counted is not None or available_at is not None:
+            counted_rows = slice(None) if counted is None else np.asarray(counted)[order]
+            events = np.arange(len(codes))[counted_rows]
+            event_codes, event_times = codes[events], available[events]
+            visible = events
+            if available_at is not None:
+                by_time, event_codes, event_times = _by_key_and_time(event_codes, event_times)
+                events = events[by_time]
+                rows = _SearchIndex(codes, times, origin, span)
+                visible = rows.search(event_codes, rows.offsets(event_codes), event_times, "left")
+            self._events, self._event_rows = events, order[events]
+            self._index = _SearchIndex(event_codes, event_times, origin, span)
             self._visible_from = np.maximum(visible, events)
 
         self._positions: Integers | slice = slice(None)
@@ -356,7 +288,10 @@ class GroupedRolling:
         self._size = len(codes)
         self._codes, self._times = codes[self._positions], times[self._positions]
         self._offsets = self._index.offsets(self._codes)
+        # The last results, for windows of other lengths; threads may replace those of each other.
         self._equal_values: tuple[ArrayLike, Integers, Integers] | None = None
+        self._total: tuple[ArrayLike, Integers] | None = None
+        self._lagged_end: tuple[int, bool, Integers] | None = None
 
     def window(
         self,
@@ -384,37 +319,60 @@ class GroupedRolling:
         if lag == 0 and end_closed:
             end = self._end_with_row(include_current=include_current)
         else:
-            end = self._search(self._times - lag, "right" if end_closed else "left")
+            end = self._end_with_lag(lag, end_closed=end_closed)
         if length is None:
-            start = np.searchsorted(self._index.codes, self._codes)
+            n_groups = int(self._codes[-1]) + 1 if len(self._codes) else 0
+            start = np.searchsorted(self._index.codes, np.arange(n_groups))[self._codes]
         else:
-            oldest = self._times - lag - _duration(length, "length")
-            start = self._search(oldest, "left" if start_closed else "right")
+            age = lag + _duration(length, "length")
+            start = self._search(age, "left" if start_closed else "right")
         return Window(self, start, np.maximum(start, end))
 
-    def _search(self, times: Integers, side: Literal["left", "right"]) -> Integers:
-        return self._index.search(self._codes, self._offsets, times, side)
+    def _search(self, age: int, side: Literal["left", "right"]) -> Integers:
+        """Return the positions at which the times some age before each row are to be inserted."""
+        return self._index.search(self._codes, self._offsets, self._times, side, age)
+
+    def _end_with_lag(self, lag: int, *, end_closed: bool) -> Integers:
+        """Return the positions at which the windows end that end some time before each row."""
+        known = self._lagged_end  # other threads may replace it
+        if known is None or known[:2] != (lag, end_closed):
+            known = lag, end_closed, self._search(lag, "right" if end_closed else "left")
+            self._lagged_end = known
+        return known[2]
 
     def _end_with_row(self, *, include_current: bool) -> Integers:
         """Return the positions at which the windows end that reach up to each row."""
         visible = self._visible_from
+        if visible is None or self._events is None:
+            return np.arange(int(include_current), self._size + include_current)[self._positions]
         if not include_current:
             visible = np.maximum(visible, self._events + 1)
         # Events of an earlier group are visible at the end of that group at the latest.
         ends: Integers = np.cumsum(np.bincount(visible, minlength=self._size + 1))
         return ends[: self._size][self._positions]
 
+    def _cumulative_sum(self, values: NDArray[Any]) -> Integers:
+        """Return the sums of the values of all events before each position."""
+        known = self._total
+        if known is None or known[0] is not values:
+            total = np.zeros(len(self._event_rows) + 1, np.int64)
+            # A total may overflow; differences are right all the same, as they are modulo 2**64.
+            np.cumsum(values[self._event_rows], out=total[1:])
+            known = self._total = values, total
+        return known[1]
+
     def _pairs_of_equal(self, values: ArrayLike) -> tuple[Integers, Integers]:
         """Return the positions of successive equal values of a group; negative ones are ignored."""
-        if self._equal_values is None or self._equal_values[0] is not values:
+        known = self._equal_values
+        if known is None or known[0] is not values:
             codes, group = np.asarray(values)[self._event_rows], self._index.codes
             present = np.flatnonzero(codes >= 0)
             order = present[stable_argsort(codes[present])]
             order = order[stable_argsort(group[order])]
             earlier, later = order[:-1], order[1:]
             equal = (codes[earlier] == codes[later]) & (group[earlier] == group[later])
-            self._equal_values = values, earlier[equal], later[equal]
-        return self._equal_values[1:]
+            known = self._equal_values = values, earlier[equal], later[equal]
+        return known[1:]
 
 
 class _SearchIndex:
@@ -433,19 +391,56 @@ class _SearchIndex:
         return offsets
 
     def search(
-        self, codes: Integers, offsets: Integers, times: Integers, side: Literal["left", "right"]
+        self,
+        codes: Integers,
+        offsets: Integers,
+        times: Integers,
+        side: Literal["left", "right"],
+        age: int = 0,
     ) -> Integers:
-        """Return the positions at which timestamps of groups are to be inserted; codes ascend."""
-        targets = offsets + np.maximum(times, self._origin - 1)
+        """Return the positions at which timestamps of groups are to be inserted.
+
+        Parameters
+        ----------
+        codes, offsets, times
+            Groups, what :meth:`offsets` returns for them, and timestamps, both ascending.
+        side
+            As in :func:`numpy.searchsorted`.
+        age
+            What to subtract from the timestamps.
+        """
         if self._fits(codes) and self._fits(self.codes):
-            return np.searchsorted(self._sorted, targets, side=side)
+            return self._search_blocks(self._sorted, offsets, times, side, age)
         positions = np.zeros(len(codes), np.int64)
         for first in range(0, int(codes.max(initial=-1)) + 1, self._capacity):
             bounds = [first, first + self._capacity]
             start, end = np.searchsorted(self.codes, bounds)
             rows = slice(*np.searchsorted(codes, bounds))
-            ranks = np.searchsorted(self._sorted[start:end], targets[rows], side=side)
-            positions[rows] = start + ranks
+            found = self._search_blocks(
+                self._sorted[start:end], offsets[rows], times[rows], side, age
+            )
+            positions[rows] = start + found
+        return positions
+
+    def _search_blocks(
+        self,
+        values: Integers,
+        offsets: Integers,
+        times: Integers,
+        side: Literal["left", "right"],
+        age: int,
+    ) -> Integers:
+        """Search some rows at a time: what they are compared with then fits into a cache."""
+        earliest = self._origin - 1
+        first = offsets[::_SEARCH_BLOCK] + np.maximum(times[::_SEARCH_BLOCK] - age, earliest)
+        bounds = [*np.searchsorted(values, first, side).tolist(), len(values)]
+        positions = np.empty(len(times), np.int64)
+        for number, (low, high) in enumerate(itertools.pairwise(bounds)):
+            block = slice(number * _SEARCH_BLOCK, (number + 1) * _SEARCH_BLOCK)
+            targets = times[block] - age
+            np.maximum(targets, earliest, out=targets)
+            targets += offsets[block]
+            np.add(values[low:high].searchsorted(targets, side), low, out=positions[block])
         return positions
 
     def _fits(self, codes: Integers) -> bool:
@@ -505,9 +500,7 @@ class Window:
                 "`values` must be whole numbers, which add up exactly (amounts in cents, other "
                 f"numbers in a small enough unit); got {array.dtype}."
             )
-        total = np.zeros(len(self._rolling._event_rows) + 1, np.int64)
-        # A total may overflow; differences are right all the same, as they are modulo 2**64.
-        np.cumsum(array[self._rolling._event_rows], out=total[1:])
+        total = self._rolling._cumulative_sum(array)
         sums: Integers = total[self._end] - total[self._start]
         return sums
 
@@ -536,17 +529,22 @@ def to_microseconds(duration: Duration) -> int:
     return int(np.timedelta64(duration, "us").astype(np.int64))
 
 
-def _by_key_and_time(codes: Integers, times: Integers, time_order: Integers | None) -> Integers:
-    """Return the order by group and time; rows with the same timestamp as they are given."""
-    if time_order is not None:
-        return time_order[stable_argsort(codes[time_order])]
-    order = stable_argsort(codes)
-    sorted_codes, sorted_times = codes[order], times[order]
-    in_order = (sorted_times[1:] >= sorted_times[:-1]) | (sorted_codes[1:] > sorted_codes[:-1])
-    if np.all(in_order):
-        return order
-    time_order = np.argsort(times, kind="stable")
-    return time_order[stable_argsort(codes[time_order])]
+def _by_key_and_time(
+    codes: Integers, times: Integers, time_order: Integers | None = None
+) -> tuple[Integers, Integers, Integers]:
+    """Return the order by group and time, and both in this order.
+
+    Rows with the same timestamp stay in the order in which they are given.
+    """
+    if time_order is None:
+        order = stable_argsort(codes)
+        sorted_codes, sorted_times = codes[order], times[order]
+        in_order = (sorted_times[1:] >= sorted_times[:-1]) | (sorted_codes[1:] > sorted_codes[:-1])
+        if np.all(in_order):
+            return order, sorted_codes, sorted_times
+        time_order = np.argsort(times, kind="stable")
+    order = time_order[stable_argsort(codes[time_order])]
+    return order, codes[order], times[order]
 
 
 def _codes(keys: ArrayLike) -> Integers:

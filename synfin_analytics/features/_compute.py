@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +14,10 @@ from synfin_analytics._core.grouped import (
     HOUR,
     MINUTE,
     GroupedRolling,
-    count_lower_before,
-    cumulative_max,
-    first_rows,
     pair_codes,
 )
+from synfin_analytics._core.running import count_lower_before, cumulative_max, first_rows
+from synfin_analytics._core.threads import run_in_threads
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import MLFeatures
 
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
 #: Names of the features, in the order of the table.
 FEATURES = tuple(MLFeatures.feature_names())
 _ARROW_TYPES = {"number": pa.float64(), "integer": pa.int32(), "boolean": pa.bool_()}
-#: More threads would need more memory at a time, and wait for it.
-_MAX_THREADS = 4
 #: Earlier payments, or places, needed to call one unusual.
 _MIN_HISTORY = 10
 
@@ -54,7 +50,7 @@ def compute_features(payments: Payments, order: Integers) -> dict[str, pa.Array]
 
 
 def compute_parts(parts: Sequence[Callable[[], Features]], order: Integers) -> dict[str, pa.Array]:
-    """Compute parts of the features, several in parallel: NumPy releases the lock on Python.
+    """Compute parts of the features, several at the same time.
 
     Parameters
     ----------
@@ -68,9 +64,12 @@ def compute_parts(parts: Sequence[Callable[[], Features]], order: Integers) -> d
     dict
         Features in the types of the table, NULL where missing.
     """
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda part: _to_arrow(part(), order), parts)
-        return {name: values for result in results for name, values in result.items()}
+    results = run_in_threads([partial(_compute_part, part, order) for part in parts])
+    return {name: values for result in results for name, values in result.items()}
+
+
+def _compute_part(part: Callable[[], Features], order: Integers) -> dict[str, pa.Array]:
+    return _to_arrow(part(), order)
 
 
 def _to_arrow(features: Features, order: Integers) -> dict[str, pa.Array]:

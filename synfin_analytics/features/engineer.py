@@ -204,7 +204,10 @@ def engineer_features(
         return engineer_distributed(distributed, customers, merchants, Scope(delay, first, after))
     parties = Parties.from_frames(customers, merchants)
     rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
-    frame = coerce_columns(rows, Transaction, (*REQUIRED, *OPTIONAL))
+    keys = {"transaction_id", "device_id"}
+    keys |= {"customer_id"} if customers is None else set()
+    keys |= {"merchant_id"} if merchants is None else set()
+    frame = coerce_columns(rows, Transaction, (*REQUIRED, *OPTIONAL), keys=keys)
     check_unique(frame["transaction_id"], "transactions")
     scope = Scope(None if "label_available_at" in rows.columns else delay, first, after)
     payments = Payments.from_transactions(frame, parties, scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import narwhals as nw
@@ -23,6 +24,7 @@ from synfin_analytics._core.grouped import (
     factorize,
     order_by_time,
 )
+from synfin_analytics._core.threads import run_in_threads
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -199,19 +201,29 @@ class _Windows:
 
     def of_rows(self, rows: nw.DataFrame[Any]) -> dict[str, pa.Array]:
         """Compute the columns; rows of one timestamp count in their order."""
-        frame = coerce_columns(rows, Transaction, (self.by, self.value, "timestamp"))
+        names = (self.by, self.value, "timestamp")
+        frame = coerce_columns(rows, Transaction, names, keys=(self.by,))
         rolling, has_key = _rolling(frame, self.by)
         integers, units_per_one = _as_integers(frame[self.value])
         present = frame[self.value].is_not_null().to_numpy()
-        columns: dict[str, pa.Array] = {}
-        for label, length in self.lengths.items():
+        all_present = bool(present.all())
+
+        def compute(label: str) -> dict[str, pa.Array]:
             window = rolling.window(
-                length, lag=self.lag, closed=self.closed, include_current=self.include_current
+                self.lengths[label],
+                lag=self.lag,
+                closed=self.closed,
+                include_current=self.include_current,
             )
-            mean = ratio(window.sum(integers) / units_per_one, window.sum(present))
-            columns[f"count_{label}"] = pa.array(window.count(), mask=~has_key)
-            columns[f"mean_{label}"] = pa.array(mean, mask=~has_key | np.isnan(mean))
-        return columns
+            count, total = window.count(), window.sum(integers)
+            mean = ratio(total / units_per_one, count if all_present else window.sum(present))
+            return {
+                f"count_{label}": pa.array(count, mask=~has_key),
+                f"mean_{label}": pa.array(mean, mask=~has_key | np.isnan(mean)),
+            }
+
+        results = run_in_threads([partial(compute, label) for label in self.lengths])
+        return {name: column for result in results for name, column in result.items()}
 
 
 @overload
@@ -311,8 +323,9 @@ def handbook_features(
         by_customer = distributed.append_columns("customer_id", of_customers, of_customers.types)
         return by_customer.append_columns(terminal, of_terminals, of_terminals.types).native
     rows = collect_columns(df, names, (), "transactions", "handbook_features")
-    frame = coerce_columns(rows, Transaction, names)
-    columns = of_customers.of_frame(frame) | of_terminals.of_frame(frame)
+    frame = coerce_columns(rows, Transaction, names, keys=("customer_id", terminal))
+    parts = run_in_threads([partial(part.of_frame, frame) for part in (of_customers, of_terminals)])
+    columns = {name: column for part in parts for name, column in part.items()}
     return make_frame_like(rows, {name: columns[name] for name in _HANDBOOK_FEATURES})
 
 
@@ -342,7 +355,10 @@ class _CustomerWindows:
         """Compute the columns for rows in no order."""
         names = ("customer_id", "timestamp", "amount")
         return _in_order(
-            rows, lambda ordered: self.of_frame(coerce_columns(ordered, Transaction, names))
+            rows,
+            lambda ordered: self.of_frame(
+                coerce_columns(ordered, Transaction, names, keys=("customer_id",))
+            ),
         )
 
     def of_frame(self, frame: pl.DataFrame) -> dict[str, pa.Array]:
@@ -388,7 +404,10 @@ class _TerminalWindows:
         """Compute the columns for rows in no order."""
         names = (self.terminal, "timestamp", "is_fraud")
         return _in_order(
-            rows, lambda ordered: self.of_frame(coerce_columns(ordered, Transaction, names))
+            rows,
+            lambda ordered: self.of_frame(
+                coerce_columns(ordered, Transaction, names, keys=(self.terminal,))
+            ),
         )
 
     def of_frame(self, frame: pl.DataFrame) -> dict[str, pa.Array]:

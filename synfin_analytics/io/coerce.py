@@ -24,7 +24,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
 from synfin_analytics.io.sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from narwhals.typing import IntoDataFrameT, IntoFrame
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from synfin_analytics.io._source import SourceBatch
 
 _BATCH_ROWS = 1_000_000
+_INTEGERS = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32)
+#: Characters of the longest of them.
+_INTEGER_DIGITS = 20
 _OUTPUTS: dict[nw.Implementation, Output] = {
     nw.Implementation.PANDAS: "pandas",
     nw.Implementation.POLARS: "polars",
@@ -83,12 +86,28 @@ def collect_columns(
 
 
 def coerce_columns(
-    rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]
+    rows: nw.DataFrame[Any],
+    model: type[Base],
+    names: Sequence[str],
+    *,
+    keys: Collection[str] = (),
 ) -> pl.DataFrame:
     """Coerce columns to the types of a table, in the order of ``names``.
 
     An amount of 0, or with more than two decimals, is accepted as a double: the table rejects it,
     but public data sets have such amounts.
+
+    Parameters
+    ----------
+    rows
+        The frame.
+    model
+        Model of the table.
+    names
+        The columns; one that the frame does not have is NULL in every row.
+    keys
+        Columns of texts that are only compared: integers are equal if their texts are, and need
+        not become texts.
 
     Raises
     ------
@@ -96,9 +115,13 @@ def coerce_columns(
         Cells are missing that are required, or the table does not accept them; all are listed.
     """
     batches = open_source(rows.to_native(), _BATCH_ROWS).batches
-    columns = spec_of(model).columns
-    empty = pl.DataFrame(schema={name: _relax(columns[name]).dtype for name in names})
-    return pl.concat([empty, *coerce_batches(batches, model, names)])
+    spec, schema = spec_of(model), rows.schema
+    columns = {name: _relax(spec.columns[name]) for name in names}
+    for name in keys:
+        if schema.get(name) in _INTEGERS:
+            columns[name] = _as_integer(columns[name])
+    empty = pl.DataFrame(schema={name: column.dtype for name, column in columns.items()})
+    return pl.concat([empty, *_coerce(batches, spec.name, columns)])
 
 
 def coerce_batches(
@@ -106,12 +129,17 @@ def coerce_batches(
 ) -> Iterator[pl.DataFrame]:
     """Yield each batch as :func:`coerce_columns` does; raise for all of them after the last one."""
     spec = spec_of(model)
-    columns = {name: _relax(spec.columns[name]) for name in names}
+    return _coerce(batches, spec.name, {name: _relax(spec.columns[name]) for name in names})
+
+
+def _coerce(
+    batches: Iterable[SourceBatch], table: str, columns: Mapping[str, ColumnSpec]
+) -> Iterator[pl.DataFrame]:
     errors: list[CellErrors] = []
     for batch in batches:
         yield _coerce_batch(batch, columns, errors)
     if errors:
-        raise _to_error(spec.name, summarize(errors))
+        raise _to_error(table, summarize(errors))
 
 
 def _coerce_batch(
@@ -187,6 +215,14 @@ def _relax(column: ColumnSpec) -> ColumnSpec:
     if column.kind == "decimal" and isinstance(column.rule, Range) and column.rule.above == 0:
         limit = 10.0 ** (column.precision - column.scale)
         return dataclasses.replace(column, kind="number", dtype=pl.Float64(), rule=Range(0, limit))
+    return column
+
+
+def _as_integer(column: ColumnSpec) -> ColumnSpec:
+    """Accept an integer without a text, if the column accepts the text of any integer."""
+    any_text = column.kind == "text" and column.rule is None
+    if any_text and (column.length is None or column.length >= _INTEGER_DIGITS):
+        return dataclasses.replace(column, kind="integer", dtype=pl.Int64(), length=None)
     return column
 
 

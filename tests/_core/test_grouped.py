@@ -17,12 +17,10 @@ from synfin_analytics._core.grouped import (
     HOUR,
     Amounts,
     GroupedRolling,
-    count_lower_before,
-    cumulative_max,
-    first_rows,
     pair_codes,
     stable_argsort,
 )
+from synfin_analytics._core.running import count_lower_before, cumulative_max, first_rows
 from synfin_analytics.exceptions import ArgumentError
 
 # -- Codes, orders and running statistics ----------------------------------------------------------
@@ -144,6 +142,7 @@ def test_every_window_holds_the_rows_of_its_definition(rows, window, late, room)
     column = {name: np.array([row[name] for row in rows]) for name in ROW}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grouped, "_LARGEST", room)
+        patch.setattr(grouped, "_SEARCH_BLOCK", 4)
         runs = GroupedRolling(
             column["key"],
             column["at"].astype(np.int64),
