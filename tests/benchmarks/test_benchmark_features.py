@@ -1,4 +1,4 @@
-"""The benchmarks of the 69 features: beside pandas, for more and more rows, and in a model."""
+"""The benchmarks of features: beside other libraries, for more and more rows, and in a model."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ def test_pandas_comes_to_the_same_features_and_both_are_timed(data):
     assert cells["ours"] == ["69", "6,000"]
     assert cells["pandas"] == cells["pandas, with raw=True"] == ["57", "6,000"]
     assert cells["1,000"]
+    handbook = [name for name in cells if name.startswith(("handbook", "polars", "DuckDB"))]
+    assert [float(cells[name][0]) > 0 for name in handbook] == [True] * 4
+    assert "6,000 rows with the same results" in result.stdout
     assert "pandas computed 2 customers and merchants, 2% of the customers' rows" in result.stdout
 
 
@@ -56,6 +59,17 @@ def test_a_feature_that_pandas_computes_differently_is_reported(data):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "pandas differs in merchant_avg_amount\n" in result.stderr
+
+
+def test_a_feature_of_the_handbook_that_is_computed_differently_is_reported(data):
+    code = (
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import features, polars as pl\n"
+        "right = features.HANDBOOK['DuckDB, window functions']\n"
+        "features.HANDBOOK['other'] = lambda rows: right(rows).with_columns(night=pl.lit(True))\n"
+        f"features.measure_handbook('other', {str(data / 'handbook' / 'transactions.parquet')!r})"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "other differs in night\n" in result.stderr
 
 
 def test_features_on_disk_and_in_memory_are_compared_and_measured():

@@ -68,6 +68,24 @@ def test_every_kind_of_frame_gives_the_same(call):
         assert_frame_equal(pl.DataFrame(computed), expected, check_exact=True), name
 
 
+@pytest.mark.parametrize("call", [window_features, handbook_features, engineer_features])
+def test_integers_are_the_same_keys_as_their_texts(call):
+    keys = ("transaction_id", "customer_id", "merchant_id")
+    rows = payments().with_columns(pl.col(keys).cast(pl.Categorical).to_physical().cast(pl.Int32))
+    rows = rows.with_columns(pl.col("transaction_id") - 100, pl.col("timestamp").dt.truncate("1d"))
+    texts = rows.with_columns(pl.col(keys).cast(pl.String))
+    computed = call(rows).with_columns(pl.col("^transaction_id$").cast(pl.String))
+    assert_frame_equal(computed, call(texts), check_exact=True)
+
+
+@pytest.mark.parametrize("call", [window_features, handbook_features, engineer_features])
+def test_a_missing_integer_is_a_missing_key(call):
+    rows = payments().with_columns(customer_id=pl.int_range(pl.len()))
+    rows = rows.with_columns(pl.when(pl.int_range(pl.len()) != 5).then("customer_id"))
+    with pytest.raises(ArgumentError, match="customer_id: is required but missing: 1 row: 5"):
+        call(rows)
+
+
 def four(**columns):
     """Payments of one customer: two of one moment, one an hour later, one of no card."""
     rows = {
