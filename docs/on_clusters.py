@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import polars as pl
 from polars.testing import assert_frame_equal
+from sklearn.tree import DecisionTreeClassifier
 
 from synfin_analytics import (
     DatabaseManager,
@@ -30,6 +31,8 @@ from synfin_analytics import (
     TransactionRepository,
     evaluate,
     fraud_rate,
+    read_df,
+    score,
 )
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.cli import main as synfin
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 
 #: Exported tables and the time columns that partition them.
 EXPORTED = {"transactions": "timestamp", "model_predictions": "predicted_at"}
+#: Features of a model that is fitted here, for the example of scores.
+FEATURES = ["amount", "latitude", "longitude"]
 #: Columns of the transactions that an evaluation needs in addition to the predictions.
 OF_A_PAYMENT = ["transaction_id", "customer_id", "timestamp", "channel"]
 
@@ -64,16 +69,23 @@ def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
     }
 
 
-def in_postgresql(name: str, version: str) -> Answers:
-    """Compute inside PostgreSQL."""
+def score_and_evaluate(transactions: Any, model: Any) -> Answers:
+    """Score the transactions of any engine with a model of scikit-learn, and evaluate it."""
+    scored = score(transactions, model, column="p")
+    evaluation = evaluate(scored, label="is_fraud", score="p")
+    return {"scores of a tree": evaluation.summary()}
+
+
+def in_postgresql(name: str, version: str, model: Any) -> Answers:
+    """Compute inside PostgreSQL, and the scores of a model of scikit-learn in memory."""
     with contextlib.closing(DatabaseManager()) as manager, manager.get_session() as session:
         return ask(
             TransactionRepository(session).fraud_rate,
             partial(ModelPredictionRepository(session).evaluate, name, version),
-        )
+        ) | score_and_evaluate(read_df("transactions", session=session, output="polars"), model)
 
 
-def on_dask(folder: Path, name: str, version: str) -> Answers:
+def on_dask(folder: Path, name: str, version: str, model: Any) -> Answers:
     """Compute on a Dask cluster of two local workers."""
     from dask import dataframe as dd
     from dask.distributed import Client, LocalCluster
@@ -92,10 +104,10 @@ def on_dask(folder: Path, name: str, version: str) -> Answers:
         return ask(
             partial(fraud_rate, transactions),
             partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
-        )
+        ) | score_and_evaluate(transactions, model)
 
 
-def on_spark(folder: Path, name: str, version: str) -> Answers:
+def on_spark(folder: Path, name: str, version: str, model: Any) -> Answers:
     """Compute on a local Spark with two threads."""
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # otherwise Spark looks for a network
     # Results leave Spark as Arrow, so the version of pandas does not matter.
@@ -126,7 +138,7 @@ def on_spark(folder: Path, name: str, version: str) -> Answers:
             return ask(
                 partial(fraud_rate, transactions),
                 partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
-            )
+            ) | score_and_evaluate(transactions, model)
         finally:
             spark.stop()
 
@@ -184,10 +196,14 @@ def main(folder: Path, model: str, version: str, engines: tuple[str, ...]) -> No
                 by_month = ["--partition-by", "month", "--time-column", moment]
                 synfin(["export", table, str(folder / table), *by_month], standalone_mode=False)
 
-        expected = in_postgresql(model, version)
+        sample = read_df("SELECT * FROM transactions WHERE is_fraud IS NOT NULL", output="polars")
+        features = sample.select(pl.col(FEATURES).cast(pl.Float64)).to_pandas()
+        tree = DecisionTreeClassifier(max_depth=5, random_state=1).fit(features, sample["is_fraud"])
+
+        expected = in_postgresql(model, version, tree)
         wrong = 0
         for engine in engines:
-            answers = ENGINES[engine](folder, model, version)
+            answers = ENGINES[engine](folder, model, version, tree)
             click.echo(f"{engine}:")
             for question, answer in expected.items():
                 difference = differs(answer, answers[question])

@@ -120,6 +120,7 @@ from .rules import RuleEvaluation as RuleEvaluation
 from .rules import RuleFile as RuleFile
 from .rules import evaluate_rules as evaluate_rules
 from .rules import read_rules as read_rules
+from .scoring import score as score
 from .simulation import Simulation as Simulation
 from .simulation import simulate as simulate
 

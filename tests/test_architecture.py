@@ -19,7 +19,7 @@ FLOORS: tuple[set[str], ...] = (
     {"cli"},
     {"course"},
     {"reports"},
-    {"plots", "repositories", "detection", "simulation", "baseline"},
+    {"plots", "repositories", "detection", "simulation", "baseline", "scoring"},
     {"rules"},
     {"features", "metrics"},
     {"io"},

@@ -43,7 +43,7 @@ FACE = """
 
     engineer_features handbook_features window_features
 
-    BaselineModel fit_baseline simulate Simulation
+    BaselineModel fit_baseline score simulate Simulation
 
     ColumnSuggestions Layout read_layout suggest_columns
     DetectedPatterns detect_anomalies detect_patterns
@@ -177,6 +177,7 @@ PARAMETERS = {
     "window_features": "df by value windows lag closed include_current n_buckets",
     "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start output",
     "fit_baseline": "df name version train_fraction label_delay",
+    "score": "df model features column pos_label",
     "detect_anomalies": "df patterns",
     "detect_patterns": "df patterns",
     "DetectedPatterns.to_frame": "self output",

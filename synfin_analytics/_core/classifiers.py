@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -72,44 +74,105 @@ def score_classifier(
     >>> score_classifier(model, [[5]], "fraud").scores.round(2)
     array([0.81])
     """
-    name = type(model).__name__
-    classes = _check_classes(model, name)
-    if pos_label is None:
-        if isinstance(classes[1], str):  # in alphabetical order, "ok" is after "fraud"
+    classifier = Classifier.open(model, pos_label)
+    scores = classifier.score(X)
+    return ClassifierScores(
+        scores, classifier.pos_label, classifier.remarks, tuple(classifier.classes)
+    )
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted classifier of two classes, one of which means fraud.
+
+    Attributes
+    ----------
+    model
+        The classifier.
+    classes
+        Its classes.
+    pos_label
+        The class that means fraud.
+    """
+
+    model: Any
+    classes: tuple[Any, ...]
+    pos_label: Any
+
+    @classmethod
+    def open(cls, model: Any, pos_label: Any = None) -> Classifier:
+        """Check a classifier; ``pos_label`` is as for :func:`score_classifier`."""
+        name = type(model).__name__
+        classes = _check_classes(model, name)
+        if pos_label is None:
+            if isinstance(classes[1], str):  # in alphabetical order, "ok" is after "fraud"
+                raise ArgumentError(
+                    f"`pos_label` must be the class that means fraud: those of {name} are "
+                    f"{join_words([*map(repr, classes)])}. Say which one, such as "
+                    f"pos_label={classes[0]!r}."
+                )
+            pos_label = classes[1]
+        if pos_label not in classes:
             raise ArgumentError(
-                f"`pos_label` must be the class that means fraud: those of {name} are "
-                f"{join_words([*map(repr, classes)])}. Say which one, such as "
-                f"pos_label={classes[0]!r}."
+                f"`pos_label` must be a class of {name}, {join_words([*map(repr, classes)])}; got "
+                f"{pos_label!r}."
             )
-        pos_label = classes[1]
-    if pos_label not in classes:
-        raise ArgumentError(
-            f"`pos_label` must be a class of {name}, {join_words([*map(repr, classes)])}; got "
-            f"{pos_label!r}."
-        )
-    remarks = [] if pos_label in (1, True) else [f"The class {pos_label!r} counts as fraud."]
-    position = classes.index(pos_label)
-    if hasattr(model, "predict_proba"):
-        scores = _call(model.predict_proba, X, name)[:, position]
-    else:
+        return cls(model, tuple(classes), pos_label)
+
+    @property
+    def name(self) -> str:
+        """Name of the model's class."""
+        return type(self.model).__name__
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on how the scores are obtained."""
+        remarks = []
+        if self.pos_label not in (1, True):
+            remarks.append(f"The class {self.pos_label!r} counts as fraud.")
+        if not hasattr(self.model, "predict_proba"):
+            remarks.append(NO_PROBABILITY)
+        return tuple(remarks)
+
+    def score(
+        self,
+        X: Any,  # noqa: N803 - scikit-learn's name
+        described: str = "`X`",
+    ) -> Floats:
+        """Score rows, from 0 to 1; ``described`` is what the message of an error calls them."""
+        position = self.classes.index(self.pos_label)
+        if hasattr(self.model, "predict_proba"):
+            scores: Floats = self._call(self.model.predict_proba, X, described)[:, position]
+            return scores
         from scipy import special
 
-        decision = _call(model.decision_function, X, name)
-        scores = special.expit(decision if position else -decision)
-        remarks.append(NO_PROBABILITY)
-    return ClassifierScores(scores, pos_label, tuple(remarks), tuple(classes))
+        decision = self._call(self.model.decision_function, X, described)
+        return np.asarray(special.expit(decision if position else -decision))
+
+    def _call(
+        self,
+        method: Callable[[Any], Any],
+        X: Any,  # noqa: N803
+        described: str,
+    ) -> Floats:
+        try:
+            return np.asarray(method(X), dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            # The first sentence says what is wrong; what follows may advise on models.
+            problem = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+            remedy = _FILL if "NaN" in problem else ""
+            raise ArgumentError(
+                f"{described} must be features as {self.name} was fitted on; it raises "
+                f"{type(error).__name__}: {_CELLS.split(problem)[0]}.{remedy}"
+            ) from None
 
 
-def _call(method: Callable[[Any], Any], X: Any, name: str) -> Floats:  # noqa: N803
-    try:
-        return np.asarray(method(X), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        # The first sentence says what is wrong; what follows may quote cells, or advise on models.
-        problem = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
-        raise ArgumentError(
-            f"`X` must be features as {name} was fitted on; it raises {type(error).__name__}: "
-            f"{problem}."
-        ) from None
+#: Where cells begin that an error of scikit-learn quotes.
+_CELLS = re.compile(r"(?:: |\s)(?=['\"\[])")
+_FILL = (
+    " Fill or drop missing values, or fit a model that accepts them, such as "
+    "HistGradientBoostingClassifier."
+)
 
 
 def mark_fraud(

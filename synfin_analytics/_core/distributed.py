@@ -1,11 +1,12 @@
-"""Frames of PySpark and Dask: rows of one key brought together and computed where they are.
+"""Frames of PySpark and Dask: rows computed where they are, by partition or by key.
 
-Nothing is collected: each operation returns a lazy frame of the same engine.
+Nothing is collected, except by :meth:`DistributedFrame.to_arrow`: every other operation returns a
+lazy frame of the same engine.
 """
 
 from __future__ import annotations
 
-import pickle
+import contextlib
 import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +20,8 @@ from synfin_analytics._core.output import to_frame
 from synfin_analytics.exceptions import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     #: Computes a table, or columns, from a frame that has all rows of some keys.
     GroupFunction = Callable[[Any], pa.Table]
@@ -103,6 +105,41 @@ class DistributedFrame(ABC):
         types
             Names and types of the new columns.
         """
+
+    @abstractmethod
+    def map_partitions(self, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
+        """Apply a function to the rows of each partition, without moving any.
+
+        Parameters
+        ----------
+        function
+            Called by the workers with a frame of pandas or pyarrow, which has some rows of a
+            partition: its result must not depend on which.
+        schema
+            Columns of its results, which may have any number of rows.
+        """
+
+    @abstractmethod
+    def append_by_partition(
+        self, function: ColumnsFunction, types: Mapping[str, pa.DataType]
+    ) -> DistributedFrame:
+        """Append columns, each cell of which is computed from its row.
+
+        Parameters
+        ----------
+        function
+            As for :meth:`map_partitions`; returns the new columns.
+        types
+            Names and types of the new columns.
+        """
+
+    @abstractmethod
+    def to_arrow(self) -> pa.Table:
+        """Collect the rows, which should be few."""
+
+    @abstractmethod
+    def persisted(self) -> AbstractContextManager[DistributedFrame]:
+        """Keep the rows on the workers once they are computed, until the end of the context."""
 
     @abstractmethod
     def arrow_type(self, name: str) -> pa.DataType:
@@ -201,6 +238,55 @@ class _SparkFrame(DistributedFrame):
 
         return self._apply(key, append, pa.schema([*own, *types.items()]))
 
+    def map_partitions(self, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        call = _ship(function)
+
+        def compute(batch: pa.RecordBatch) -> pa.Table:
+            return call(pa.Table.from_batches([batch])).select(schema.names).cast(schema)
+
+        return self._map_batches(compute, from_arrow_schema(schema))
+
+    def append_by_partition(
+        self, function: ColumnsFunction, types: Mapping[str, pa.DataType]
+    ) -> DistributedFrame:
+        from pyspark.sql.pandas.types import from_arrow_schema
+        from pyspark.sql.types import StructType
+
+        call = _ship(function)
+        schema = pa.schema(types)
+
+        def append(batch: pa.RecordBatch) -> pa.Table:
+            rows = pa.Table.from_batches([batch])
+            for name, column in call(rows).items():
+                rows = rows.append_column(schema.field(name), column)
+            return rows
+
+        own_fields, new_fields = self.native.schema.fields, from_arrow_schema(schema).fields
+        return self._map_batches(append, StructType([*own_fields, *new_fields]))
+
+    def _map_batches(self, function: Callable[[Any], pa.Table], schema: Any) -> DistributedFrame:
+        def compute(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                if batch.num_rows:
+                    yield from function(batch).to_batches()
+
+        with warnings.catch_warnings():  # about pandas 3, which takes no part in this
+            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+            return self._replace(self.native.mapInArrow(compute, schema))
+
+    def to_arrow(self) -> pa.Table:
+        return self.native.toArrow()
+
+    @contextlib.contextmanager
+    def persisted(self) -> Iterator[DistributedFrame]:
+        native = self.native.persist()
+        try:
+            yield self._replace(native)
+        finally:
+            native.unpersist()
+
     def arrow_type(self, name: str) -> pa.DataType:
         from pyspark.sql.pandas.types import to_arrow_type
 
@@ -237,15 +323,10 @@ class _DaskFrame(DistributedFrame):
         return self._replace(self.native.merge(same_type, on=key, how=how))
 
     def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
-        shuffled = self.native.shuffle(on=key, npartitions=self.n_buckets)
+        return self._map(self._shuffle(key), function, schema)
 
-        def compute(part: Any) -> Any:
-            if not len(part):
-                return _to_pandas(schema.empty_table())
-            return _to_pandas(function(part).select(schema.names).cast(schema))
-
-        meta = _to_pandas(schema.empty_table())
-        return self._replace(shuffled.map_partitions(compute, meta=meta))
+    def _shuffle(self, key: str) -> Any:
+        return self.native.shuffle(on=key, npartitions=self.n_buckets)
 
     def append_columns(
         self,
@@ -253,7 +334,29 @@ class _DaskFrame(DistributedFrame):
         function: ColumnsFunction,
         types: Mapping[str, pa.DataType],
     ) -> DistributedFrame:
-        shuffled = self.native.shuffle(on=key, npartitions=self.n_buckets)
+        return self._append(self._shuffle(key), function, types)
+
+    def map_partitions(self, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
+        return self._map(self.native, function, schema)
+
+    def _map(self, native: Any, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
+        empty = _to_pandas(schema.empty_table())
+
+        def compute(part: Any) -> Any:
+            if not len(part):
+                return empty
+            return _to_pandas(function(part).select(schema.names).cast(schema))
+
+        return self._replace(native.map_partitions(compute, meta=empty))
+
+    def append_by_partition(
+        self, function: ColumnsFunction, types: Mapping[str, pa.DataType]
+    ) -> DistributedFrame:
+        return self._append(self.native, function, types)
+
+    def _append(
+        self, native: Any, function: ColumnsFunction, types: Mapping[str, pa.DataType]
+    ) -> DistributedFrame:
         empty = _to_pandas(pa.schema(types).empty_table())
 
         def append(part: Any) -> Any:
@@ -263,8 +366,15 @@ class _DaskFrame(DistributedFrame):
             )
             return part.assign(**{name: new[name].array for name in types})
 
-        meta = self.native._meta.assign(**{name: empty[name].array for name in types})
-        return self._replace(shuffled.map_partitions(append, meta=meta))
+        meta = native._meta.assign(**{name: empty[name].array for name in types})
+        return self._replace(native.map_partitions(append, meta=meta))
+
+    def to_arrow(self) -> pa.Table:
+        return pa.Table.from_pandas(self.native.compute(), preserve_index=False)
+
+    @contextlib.contextmanager
+    def persisted(self) -> Iterator[DistributedFrame]:
+        yield self._replace(self.native.persist())
 
     def arrow_type(self, name: str) -> pa.DataType:
         arrow_type = pa.array(self.native._meta[name], from_pandas=True).type
@@ -275,24 +385,28 @@ class _DaskFrame(DistributedFrame):
 
 
 def _ship(function: Callable[[Any], R]) -> Callable[[Any], R]:
-    """Return a function that workers without this package can load, to say what they lack."""
-    payload = pickle.dumps(function)
+    """Return a function that workers without a package can load, to say what they lack."""
+    from pyspark import cloudpickle  # for functions and classes of a notebook
+
+    payload: bytes = cloudpickle.dumps(function)  # type: ignore[no-untyped-call]
+    loaded: list[Callable[[Any], R]] = []
 
     def call(rows: Any) -> R:
         import pickle
         import sys
 
-        try:
-            loaded = pickle.loads(payload)  # noqa: S301  # of our own process
-        except ImportError as error:
-            message = (
-                f"The Python of a worker ({sys.executable}) cannot import synfin_analytics: "
-                f"{error}. Install the package for it, or let the environment variable "
-                "PYSPARK_PYTHON name a Python that has it, before Spark starts."
-            )
-            raise RuntimeError(message) from None
-        result: R = loaded(rows)
-        return result
+        if not loaded:  # once for the batches of a task
+            try:
+                loaded.append(pickle.loads(payload))  # noqa: S301  # of our own process
+            except ImportError as error:
+                package = (error.name or "synfin_analytics").partition(".")[0]
+                message = (
+                    f"The Python of a worker ({sys.executable}) cannot import {package}: {error}. "
+                    "Install the package for it, or let the environment variable PYSPARK_PYTHON "
+                    "name a Python that has it, before Spark starts."
+                )
+                raise RuntimeError(message) from None
+        return loaded[0](rows)
 
     return call
 

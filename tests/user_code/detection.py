@@ -18,6 +18,7 @@ from synfin_analytics import (
     engineer_features,
     fit_baseline,
     handbook_features,
+    score,
     simulate,
     window_features,
 )
@@ -101,3 +102,10 @@ def baseline(frame: pd.DataFrame, scores: NDArray[np.float64]) -> None:
     fit_baseline(frame, "simple")  # type: ignore[call-arg]
     fit_baseline(frame, learn_share=0.5)  # type: ignore[call-arg]
     model.learnt_rows  # type: ignore[attr-defined]  # noqa: B018
+
+
+def scores(frame: pd.DataFrame, lazy: pl.LazyFrame, model: Any) -> None:
+    assert_type(score(frame, model, features=["amount"], column="p"), pd.DataFrame)
+    assert_type(score(lazy, model, pos_label="fraud"), pl.LazyFrame)
+    score(frame)  # type: ignore[call-overload]
+    score(frame, model, "p")  # type: ignore[call-overload]
