@@ -7,6 +7,7 @@ lazy frame of the same engine.
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,7 @@ import pyarrow as pa
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.dataframes import open_frame, to_utc
 from synfin_analytics._core.output import to_frame
-from synfin_analytics.exceptions import NotFoundError
+from synfin_analytics.exceptions import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -135,7 +136,13 @@ class DistributedFrame(ABC):
 
     @abstractmethod
     def to_arrow(self) -> pa.Table:
-        """Collect the rows, which should be few."""
+        """Collect the rows, which should be few.
+
+        Raises
+        ------
+        ConfigurationError
+            The Python of Spark's workers lacks a package.
+        """
 
     @abstractmethod
     def persisted(self) -> AbstractContextManager[DistributedFrame]:
@@ -146,8 +153,11 @@ class DistributedFrame(ABC):
         """Return the type of a column of numbers or strings."""
 
     @abstractmethod
-    def check_time(self, name: str) -> None:
-        """Raise an ArgumentError unless the engine's time zone is UTC and the column has times."""
+    def check_time(self, name: str, purpose: str = "of which features are computed") -> None:
+        """Raise an ArgumentError unless the engine's time zone is UTC and the column has times.
+
+        ``purpose`` is what the times are needed for, in messages.
+        """
 
     def require(self, names: Sequence[str], location: str) -> None:
         """Raise a NotFoundError for a missing column; the message suggests the nearest name."""
@@ -207,19 +217,21 @@ class _SparkFrame(DistributedFrame):
 
     def _apply(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         from pyspark.sql import functions as sf
-        from pyspark.sql.pandas.types import from_arrow_schema
 
         partitions = self.native.sparkSession.conf.get("spark.sql.shuffle.partitions")
         n_buckets = self.n_buckets or int(partitions)
         bucket = sf.pmod(sf.xxhash64(sf.col(f"`{key}`")), sf.lit(n_buckets))
 
+        spark_schema, arrow_schema = _exchanged_as(schema)
+
         def compute(table: pa.Table) -> pa.Table:
-            return function(table.drop_columns([_BUCKET])).select(schema.names).cast(schema)
+            result = function(table.drop_columns([_BUCKET]))
+            return result.select(arrow_schema.names).cast(arrow_schema)
 
         rows = self.native.withColumn(_BUCKET, bucket).groupBy(_BUCKET)
         with warnings.catch_warnings():  # about pandas 3, which takes no part in this
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
-            return self._replace(rows.applyInArrow(compute, from_arrow_schema(schema)))
+            return self._replace(rows.applyInArrow(compute, spark_schema))
 
     def append_columns(
         self,
@@ -239,14 +251,13 @@ class _SparkFrame(DistributedFrame):
         return self._apply(key, append, pa.schema([*own, *types.items()]))
 
     def map_partitions(self, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
-        from pyspark.sql.pandas.types import from_arrow_schema
-
-        call = _ship(function)
+        call, (spark_schema, arrow_schema) = _ship(function), _exchanged_as(schema)
 
         def compute(batch: pa.RecordBatch) -> pa.Table:
-            return call(pa.Table.from_batches([batch])).select(schema.names).cast(schema)
+            result = call(pa.Table.from_batches([batch]))
+            return result.select(arrow_schema.names).cast(arrow_schema)
 
-        return self._map_batches(compute, from_arrow_schema(schema))
+        return self._map_batches(compute, spark_schema)
 
     def append_by_partition(
         self, function: ColumnsFunction, types: Mapping[str, pa.DataType]
@@ -277,7 +288,15 @@ class _SparkFrame(DistributedFrame):
             return self._replace(self.native.mapInArrow(compute, schema))
 
     def to_arrow(self) -> pa.Table:
-        return self.native.toArrow()
+        from pyspark.errors import PySparkException
+
+        try:
+            return self.native.toArrow()
+        except PySparkException as error:
+            sentence = re.search(r"RuntimeError: (The Python of a worker .*)", str(error))
+            if sentence is None:
+                raise
+            raise ConfigurationError(sentence[1], variable="PYSPARK_PYTHON") from None
 
     @contextlib.contextmanager
     def persisted(self) -> Iterator[DistributedFrame]:
@@ -292,9 +311,9 @@ class _SparkFrame(DistributedFrame):
 
         return to_arrow_type(self.native.schema[name].dataType)
 
-    def check_time(self, name: str) -> None:
+    def check_time(self, name: str, purpose: str = "of which features are computed") -> None:
         frame: Any = nw.from_native(self.native)
-        to_utc(frame, name, "of which features are computed")
+        to_utc(frame, name, purpose)
 
 
 class _DaskFrame(DistributedFrame):
@@ -380,7 +399,7 @@ class _DaskFrame(DistributedFrame):
         arrow_type = pa.array(self.native._meta[name], from_pandas=True).type
         return arrow_type if pa.types.is_integer(arrow_type) else pa.large_string()
 
-    def check_time(self, name: str) -> None:
+    def check_time(self, name: str, purpose: str = "of which features are computed") -> None:
         """Dask's time zones belong to the columns."""
 
 
@@ -409,6 +428,14 @@ def _ship(function: Callable[[Any], R]) -> Callable[[Any], R]:
         return loaded[0](rows)
 
     return call
+
+
+def _exchanged_as(schema: pa.Schema) -> tuple[Any, pa.Schema]:
+    """Return a schema as Spark's, and in the Arrow types in which Spark exchanges it."""
+    from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+
+    spark_schema = from_arrow_schema(schema)
+    return spark_schema, to_arrow_schema(spark_schema, timezone="UTC")
 
 
 def _to_pandas(table: pa.Table) -> Any:

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 #: A device is the customer's own if its first and last payment are farther apart than this.
 _OWN_DEVICE_AGE = dt.timedelta(days=7)
 PLACE_COLUMNS = ("latitude", "longitude")
-_REQUIRED = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
+REQUIRED_COLUMNS = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
+REPEATED_ID = "repeats the key of an earlier row"
 #: Neither labels nor anything derived from labels: no detector can read them.
-_OPTIONAL = (
+OPTIONAL_COLUMNS = (
     "card_id",
     "terminal_id",
     "device_id",
@@ -50,7 +51,7 @@ class DetectionContext:
     frame
         Sorted rows with the required and optional columns.
     available_columns
-        Optional columns with a value in at least one row.
+        Optional columns with a value in at least one row, if only in the contexts of other workers.
     """
 
     frame: pl.DataFrame
@@ -67,17 +68,21 @@ class DetectionContext:
         ArgumentError
             ``df`` is not a DataFrame, a cell is missing or invalid, or a transaction is repeated.
         """
-        rows = collect_columns(df, _REQUIRED, _OPTIONAL, "transactions", caller)
-        frame = coerce_columns(rows, Transaction, (*_REQUIRED, *_OPTIONAL))
-        ids = frame["transaction_id"]
-        repeated = ~ids.is_first_distinct()
+        rows = collect_columns(df, REQUIRED_COLUMNS, OPTIONAL_COLUMNS, "transactions", caller)
+        frame = coerce_columns(rows, Transaction, (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS))
+        repeated = ~frame["transaction_id"].is_first_distinct()
         if repeated.any():
-            reason = "repeats the key of an earlier row"
-            raise_invalid_rows("transactions", "transaction_id", reason, repeated)
-        available = [name for name in _OPTIONAL if frame[name].null_count() < len(frame)]
-        order = order_by_time(frame["timestamp"].to_physical().to_numpy(), ids)
+            raise_invalid_rows("transactions", "transaction_id", REPEATED_ID, repeated)
+        available = [name for name in OPTIONAL_COLUMNS if frame[name].null_count() < len(frame)]
+        return cls.from_rows(frame, frozenset(available))
+
+    @classmethod
+    def from_rows(cls, frame: pl.DataFrame, available_columns: frozenset[str]) -> DetectionContext:
+        """Sort transactions with the types of their table, whose ids are unique."""
+        timestamps = frame["timestamp"].to_physical().to_numpy()
+        order = order_by_time(timestamps, frame["transaction_id"])
         frame = frame.with_columns(pl.col("amount").cast(pl.Float64))
-        return cls(frame[order], frozenset(available))
+        return cls(frame[order], available_columns)
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from synfin_analytics._core.arguments import argument_error
+from synfin_analytics._core.dataframes import native_frame
+from synfin_analytics._core.distributed import open_distributed
 from synfin_analytics._core.formatting import join_words
 from synfin_analytics.detection._context import DetectionContext
+from synfin_analytics.detection._distributed import DistributedTransactions
 from synfin_analytics.detection.amounts import AmountSpike, JustBelowLimit, LargePurchase
 from synfin_analytics.detection.cards import (
     AccountTakeover,
@@ -18,7 +21,7 @@ from synfin_analytics.detection.cards import (
 )
 from synfin_analytics.detection.detector import Detector
 from synfin_analytics.detection.merchants import CollusionRing, CompromisedMerchant, RefundAbuse
-from synfin_analytics.detection.result import DetectedPatterns, build_result
+from synfin_analytics.detection.result import DetectedPatterns, build_result, join_transactions
 from synfin_analytics.detection.travel import HolidayTravel, ImpossibleTravel
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
@@ -55,6 +58,8 @@ ANOMALY_DETECTORS: Mapping[str, type[Detector]] = {
 def detect_patterns(
     df: IntoFrame | TransactionSource,
     patterns: Sequence[str | Detector] | str | Detector | None = None,
+    *,
+    n_buckets: int | None = None,
 ) -> DetectedPatterns:
     """Detect patterns of fraud in transactions, without their labels.
 
@@ -70,6 +75,10 @@ def detect_patterns(
         Names of patterns, or detectors with your own thresholds, such as
         ``[CardTesting(min_count=6), "refund_abuse"]``; by default all eleven with their default
         thresholds.
+    n_buckets
+        For Dask and PySpark, how many groups of customers, and of merchants, to search; a worker
+        has one group in memory. Default: partitions of Dask's frame, or
+        ``spark.sql.shuffle.partitions``.
 
     Returns
     -------
@@ -86,6 +95,10 @@ def detect_patterns(
 
     Notes
     -----
+    The transactions of Dask and PySpark stay where they are: workers search them by customer, then
+    by merchant, and only what is found comes to this process. Their frame is read up to four times;
+    persist it if it is expensive to compute.
+
     A detector reads the whole period, before and after each payment. What it finds is suspicion,
     not proof: the guide has the precision of each detector. The confidence measures how far an
     episode exceeds the thresholds, from about 0.5 to 1; it is not a probability.
@@ -107,12 +120,14 @@ def detect_patterns(
     >>> patterns.to_frame("polars")["description"].item()
     '5 tiny payments in quick succession, then 480.00; total 485.20.'
     """
-    return _detect(df, patterns, FRAUD_DETECTORS, "detect_patterns", is_anomaly=False)
+    return _detect(df, patterns, FRAUD_DETECTORS, "detect_patterns", n_buckets, is_anomaly=False)
 
 
 def detect_anomalies(
     df: IntoFrame | TransactionSource,
     patterns: Sequence[str | Detector] | str | Detector | None = None,
+    *,
+    n_buckets: int | None = None,
 ) -> DetectedPatterns:
     """Detect what is unusual in transactions, and need not be fraud.
 
@@ -138,7 +153,7 @@ def detect_anomalies(
     >>> detect_anomalies(world.transactions).detectors
     ('holiday_travel', 'large_purchase')
     """
-    return _detect(df, patterns, ANOMALY_DETECTORS, "detect_anomalies", is_anomaly=True)
+    return _detect(df, patterns, ANOMALY_DETECTORS, "detect_anomalies", n_buckets, is_anomaly=True)
 
 
 def _detect(
@@ -146,21 +161,34 @@ def _detect(
     patterns: Sequence[str | Detector] | str | Detector | None,
     available: Mapping[str, type[Detector]],
     caller: str,
+    n_buckets: int | None,
     *,
     is_anomaly: bool,
 ) -> DetectedPatterns:
     detectors = _select_detectors(patterns, available)
-    context = DetectionContext.from_frame(df, caller)
-    rows, skipped = {}, {}
+    distributed = open_distributed(native_frame(df), caller, n_buckets)
+    transactions: DetectionContext | DistributedTransactions = (
+        DetectionContext.from_frame(df, caller)
+        if distributed is None
+        else DistributedTransactions.from_frame(distributed)
+    )
+    runnable, skipped = [], {}
     for detector in detectors:
         missing = [
-            name for name in detector.required_columns if name not in context.available_columns
+            name for name in detector.required_columns if name not in transactions.available_columns
         ]
         if missing:
             skipped[detector.name] = f"the transactions have no {join_words(missing)}"
         else:
-            rows[detector] = detector.find(context)
-    return build_result(context, rows, skipped, is_anomaly=is_anomaly)
+            runnable.append(detector)
+    if isinstance(transactions, DistributedTransactions):
+        found = transactions.find(runnable)
+    else:
+        context = transactions
+        found = {
+            detector: join_transactions(context, detector.find(context)) for detector in runnable
+        }
+    return build_result(found, skipped, is_anomaly=is_anomaly)
 
 
 def _select_detectors(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Code of rows that are in no episode.
 NO_EPISODE = -1
+#: Instead of the number of a row: there is none.
+NO_ROW = -1
 #: Columns of the rows that a detector finds which are not figures of the episode.
 EPISODE_COLUMNS = ("row", "episode", "evidence", "subject")
 
@@ -53,6 +55,9 @@ class Detector(ABC):
     subject_type: ClassVar[str] = "customers"
     #: Optional columns that the detector requires.
     required_columns: ClassVar[tuple[str, ...]] = ()
+    #: By which columns rows must be together: for each step, all rows of a value are in one context
+    #: (which may have rows of other values too), and no other row changes what it finds there.
+    keys: ClassVar[tuple[str, ...]] = ("customer_id",)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -81,6 +86,59 @@ class Detector(ABC):
     @abstractmethod
     def describe(self, figures: dict[str, Any]) -> str:
         """Describe an episode in one sentence, from its figures."""
+
+
+class CrossCustomerDetector(Detector):
+    """A detector of episodes that involve several customers, which takes three steps.
+
+    Candidates are selected from the history of each customer, and reduced at each merchant to the
+    few that may belong to an episode; these are combined. A candidate is a row, ``row``, which may
+    be connected with another row of the customer, ``other``; otherwise that is ``NO_ROW``. The
+    steps after the first use nothing of a row that depends on the customer's other rows.
+    """
+
+    keys: ClassVar[tuple[str, ...]] = ("customer_id", "merchant_id")
+    #: Optional columns of rows that the steps after the first use.
+    later_columns: ClassVar[tuple[str, ...]] = ()
+    #: Whether :meth:`reduce` uses the totals.
+    has_totals: ClassVar[bool] = False
+
+    def find(self, context: DetectionContext) -> pl.DataFrame:
+        """Find the pattern; see :meth:`Detector.find`."""
+        candidates = self.select(context)
+        reduced = self.reduce(context, candidates, self.count(candidates))
+        return self.combine(context, reduced)
+
+    @abstractmethod
+    def select(self, context: DetectionContext) -> pl.DataFrame:
+        """Select the candidates among all rows of some customers."""
+
+    def count(self, candidates: pl.DataFrame) -> dict[str, int]:  # noqa: ARG002 - none by default
+        """Count candidates of some customers; the totals are the sums over all customers."""
+        return {}
+
+    @abstractmethod
+    def reduce(
+        self, context: DetectionContext, candidates: pl.DataFrame, totals: dict[str, int]
+    ) -> pl.DataFrame:
+        """Reduce all candidates at some merchants, where the ``row`` of each is; add columns."""
+
+    @abstractmethod
+    def combine(self, context: DetectionContext, candidates: pl.DataFrame) -> pl.DataFrame:
+        """Form the episodes of all reduced candidates, in any order; see :meth:`Detector.find`."""
+
+
+def make_candidates(rows: Integers, others: Integers | None = None) -> pl.DataFrame:
+    """Make candidates of row numbers.
+
+    Examples
+    --------
+    >>> make_candidates(np.array([3, 5])).rows()
+    [(3, -1), (5, -1)]
+    """
+    if others is None:
+        others = np.full(len(rows), NO_ROW)
+    return pl.DataFrame({"row": rows, "other": others}, {"row": pl.Int64, "other": pl.Int64})
 
 
 # -- Episodes --------------------------------------------------------------------------------------

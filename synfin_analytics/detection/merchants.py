@@ -16,11 +16,14 @@ from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.grouped import Amounts, GroupedRolling, to_microseconds
 from synfin_analytics.detection.detector import (
     NO_EPISODE,
+    NO_ROW,
+    CrossCustomerDetector,
     Detector,
     episode_rows,
     evidence_of,
     evidence_of_count,
     find_bursts,
+    make_candidates,
 )
 
 if TYPE_CHECKING:
@@ -39,10 +42,12 @@ _TERMINAL_SCHEMA: dict[str, Any] = {
     "cards": pl.Int64,
     "expected_cards": pl.Float64,
 }
+#: A slot is a span of time and a band of amounts.
+_CUSTOMER_IN_SLOT, _MERCHANT_IN_SLOT = ("span", "band", "customer"), ("span", "band", "merchant")
 
 
 @dataclasses.dataclass(frozen=True)
-class CompromisedMerchant(Detector):
+class CompromisedMerchant(CrossCustomerDetector):
     """Cards that paid at one terminal are misused soon after, far more than elsewhere.
 
     A misuse is a payment that is not made the customer's usual way (an unfamiliar device, the
@@ -74,35 +79,71 @@ class CompromisedMerchant(Detector):
     title: ClassVar[str] = "Compromised merchant"
     subject_type: ClassVar[str] = "merchants"
     required_columns: ClassVar[tuple[str, ...]] = ("entry_mode",)
+    later_columns: ClassVar[tuple[str, ...]] = ("card_id", "terminal_id")
+    has_totals: ClassVar[bool] = True
 
     misuse_window: dt.timedelta = dt.timedelta(days=4)
     window: dt.timedelta = dt.timedelta(days=14)
     min_cards: int = 5
     max_p_value: float = 1e-4
 
-    def find(self, context: DetectionContext) -> pl.DataFrame:
-        """Find the pattern; see :meth:`Detector.find`."""
+    def select(self, context: DetectionContext) -> pl.DataFrame:
+        """Select visits, each once for every misuse of the card that follows, or for none."""
         is_misuse = context.is_unfamiliar & ~context.is_credit
         visits = np.flatnonzero(context.is_in_person & ~is_misuse)
-        if not len(visits) or not is_misuse.any():
-            return self._to_rows(context, pl.DataFrame(schema=_TERMINAL_SCHEMA))
         visit, misuse = self._pair_visits_with_misuse(context, visits, np.flatnonzero(is_misuse))
         is_followed = np.zeros(len(context), np.bool_)
         is_followed[visit] = True
-        rate = is_followed[visits].mean()
+        others = visits[~is_followed[visits]]
+        return make_candidates(
+            np.append(visit, others), np.append(misuse, np.full(len(others), NO_ROW))
+        )
+
+    def count(self, candidates: pl.DataFrame) -> dict[str, int]:
+        """Count visits, and those that are followed by a misuse."""
+        followed = candidates.filter(pl.col("other") != NO_ROW)
+        return {"visits": candidates["row"].n_unique(), "followed": followed["row"].n_unique()}
+
+    def reduce(
+        self, context: DetectionContext, candidates: pl.DataFrame, totals: dict[str, int]
+    ) -> pl.DataFrame:
+        """Reduce them to suspicious visits, and to those at the same terminals before a misuse."""
+        visit, misuse = candidates["row"].to_numpy(), candidates["other"].to_numpy()
+        is_followed = np.zeros(len(context), np.bool_)
+        is_followed[visit[misuse != NO_ROW]] = True
+        visits = np.unique(visit)
         window = GroupedRolling(context.terminal[visits], context.timestamp[visits]).window(
             self.window
         )
         n_cards = window.n_unique(np.where(is_followed, context.card, NO_EPISODE)[visits])
-        expected = rate * window.count()
-        p_value = poisson.sf(n_cards - 1, expected)
-        is_suspicious = (n_cards >= self.min_cards) & (p_value <= self.max_p_value)
+        is_enough = n_cards >= self.min_cards
+        visits, n_cards, n_visits = visits[is_enough], n_cards[is_enough], window.count()[is_enough]
+        expected = totals["followed"] / max(totals["visits"], 1) * n_visits
+        figures = np.full((2, len(context)), np.nan)
+        figures[:, visits] = poisson.sf(n_cards - 1, expected), expected
+        is_suspicious = figures[0] <= self.max_p_value
+        terminals = np.unique(context.terminal[is_suspicious])
+        is_there = np.isin(context.terminal[visit], terminals)
+        is_needed = is_there & ((misuse != NO_ROW) | is_suspicious[visit])
+        figures[:, ~is_suspicious] = np.nan
+        return candidates.with_columns(
+            p_value=figures[0][visit], expected_cards=figures[1][visit]
+        ).filter(is_needed)
+
+    def combine(self, context: DetectionContext, candidates: pl.DataFrame) -> pl.DataFrame:
+        """Assign each misuse to one terminal."""
         # From the strongest evidence on: a misuse that one terminal explains is no evidence
         # against others.
-        by_evidence = np.argsort(p_value[is_suspicious], kind="stable")
-        strongest = np.flatnonzero(is_suspicious)[by_evidence]
+        suspicious = (
+            candidates.filter(pl.col("p_value").is_not_nan()).unique("row").sort("p_value", "row")
+        )
+        pairs = candidates.filter(pl.col("other") != NO_ROW)
         terminals = self._assign_misuse(
-            context, visit, misuse, visits[strongest], expected[strongest]
+            context,
+            pairs["row"].to_numpy(),
+            pairs["other"].to_numpy(),
+            suspicious["row"].to_numpy(),
+            suspicious["expected_cards"].to_numpy(),
         )
         return self._to_rows(context, pl.DataFrame(list(terminals), _TERMINAL_SCHEMA, orient="row"))
 
@@ -172,7 +213,7 @@ class CompromisedMerchant(Detector):
 
 
 @dataclasses.dataclass(frozen=True)
-class CollusionRing(Detector):
+class CollusionRing(CrossCustomerDetector):
     """The same few customers pay the same few merchants similar large amounts repeatedly.
 
     Candidates are payments of at least ``min_amount`` and ``amount_ratio`` times the mean of the
@@ -221,24 +262,56 @@ class CollusionRing(Detector):
     min_count: int = 10
     min_density: float = 0.5
 
-    def find(self, context: DetectionContext) -> pl.DataFrame:
-        """Find the pattern; see :meth:`Detector.find`."""
+    def select(self, context: DetectionContext) -> pl.DataFrame:
+        """Select the candidates of customers who have enough of them in one slot."""
         is_cash = context.is_in("transaction_type", "withdrawal")
         is_large = context.amount >= np.fmax(
             self.min_amount, self.amount_ratio * context.usual_amount
         )
-        mask = context.is_spent & ~context.is_online & ~is_cash & is_large
-        span = to_microseconds(self.window)
-        candidates = pl.DataFrame(
+        rows = np.flatnonzero(context.is_spent & ~context.is_online & ~is_cash & is_large)
+        return self._filter_by_slot(context, rows, self._pays_enough())
+
+    def reduce(
+        self,
+        context: DetectionContext,
+        candidates: pl.DataFrame,
+        totals: dict[str, int],  # noqa: ARG002 - a ring is suspicious whatever others do
+    ) -> pl.DataFrame:
+        """Reduce them to merchants with enough customers in one slot."""
+        return self._filter_by_slot(context, candidates["row"].to_numpy(), self._is_shared())
+
+    def _filter_by_slot(
+        self, context: DetectionContext, rows: Integers, condition: pl.Expr
+    ) -> pl.DataFrame:
+        """Filter rows by a condition that must be met in at least one slot."""
+        slots = self._slots(self._payments(context, rows))
+        kept = pl.concat([rows_of_slots.filter(condition)["row"] for rows_of_slots in slots])
+        return make_candidates(kept.unique().sort().to_numpy())
+
+    def _payments(self, context: DetectionContext, rows: Integers) -> pl.DataFrame:
+        return pl.DataFrame(
             {
-                "row": np.flatnonzero(mask),
-                "customer": context.customer[mask],
-                "merchant": context.merchant[mask],
-                "span": 2 * context.timestamp[mask] / span,
-                "band": 2 * np.log(context.amount[mask]) / np.log(self.amount_spread),
+                "row": rows,
+                "customer": context.customer[rows],
+                "merchant": context.merchant[rows],
+                "span": 2 * context.timestamp[rows] / to_microseconds(self.window),
+                "band": 2 * np.log(context.amount[rows]) / np.log(self.amount_spread),
             }
         )
-        rings = [ring for slots in self._slots(candidates) for ring in self._rings(slots)]
+
+    def _pays_enough(self) -> pl.Expr:
+        """Whether the customer of a row may be in a ring of its slot."""
+        is_frequent = pl.len().over(_CUSTOMER_IN_SLOT) >= self.min_count_per_customer
+        return is_frequent & (pl.col("merchant").n_unique().over(_CUSTOMER_IN_SLOT) >= 2)
+
+    def _is_shared(self) -> pl.Expr:
+        """Whether the merchant of a row may be in a ring of its slot."""
+        return pl.col("customer").n_unique().over(_MERCHANT_IN_SLOT) >= self.min_customers
+
+    def combine(self, context: DetectionContext, candidates: pl.DataFrame) -> pl.DataFrame:
+        """Connect customers and merchants to rings."""
+        payments = self._payments(context, candidates["row"].sort().to_numpy())
+        rings = [ring for slots in self._slots(payments) for ring in self._rings(slots)]
         episodes: list[pl.DataFrame] = []
         used_rows: set[int] = set()
         for ring in sorted(rings, key=len, reverse=True):
@@ -247,7 +320,7 @@ class CollusionRing(Detector):
                 used_rows |= set(remaining["row"])
                 number = pl.lit(len(episodes), pl.Int64)
                 episodes.append(remaining.with_columns(episode=number))
-        empty = candidates.clear().drop("span", "band").with_columns(episode=pl.lit(0, pl.Int64))
+        empty = payments.clear().drop("span", "band").with_columns(episode=pl.lit(0, pl.Int64))
         n_customers = pl.col("customer").n_unique().over("episode")
         count_per_customer = pl.len().over("episode") / n_customers
         return pl.concat([empty, *episodes]).select(
@@ -260,30 +333,29 @@ class CollusionRing(Detector):
             ),
         )
 
-    def _slots(self, candidates: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    def _slots(self, payments: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Yield the rows with integer spans and bands, four times, each shifted by half."""
         for span_shift in (0, 1):
             for band_shift in (0, 1):
-                yield candidates.with_columns(
+                yield payments.with_columns(
                     ((pl.col("span") + span_shift) / 2).floor().cast(pl.Int64).alias("span"),
                     ((pl.col("band") + band_shift) / 2).floor().cast(pl.Int64).alias("band"),
                 )
 
     def _rings(self, rows: pl.DataFrame) -> list[pl.DataFrame]:
         """Return the rings of each slot: prune whoever cannot be in one, then connect the rest."""
-        customer, merchant = ("span", "band", "customer"), ("span", "band", "merchant")
         size = -1
         while len(rows) != size:
             size = len(rows)
-            rows = rows.filter(
-                (pl.len().over(customer) >= self.min_count_per_customer)
-                & (pl.col("merchant").n_unique().over(customer) >= 2)
-            )
-            rows = rows.filter(pl.col("customer").n_unique().over(merchant) >= self.min_customers)
+            rows = rows.filter(self._pays_enough()).filter(self._is_shared())
         if not len(rows):
             return []
-        customers = rows.select(pl.struct(customer).rank("dense").cast(pl.Int64) - 1).to_series()
-        merchants = rows.select(pl.struct(merchant).rank("dense").cast(pl.Int64) - 1).to_series()
+        customers = rows.select(
+            pl.struct(_CUSTOMER_IN_SLOT).rank("dense").cast(pl.Int64) - 1
+        ).to_series()
+        merchants = rows.select(
+            pl.struct(_MERCHANT_IN_SLOT).rank("dense").cast(pl.Int64) - 1
+        ).to_series()
         n_customer_nodes = int(customers.max()) + 1  # type: ignore[arg-type]
         n_nodes = n_customer_nodes + int(merchants.max()) + 1  # type: ignore[arg-type]
         edges = coo_array(
@@ -344,6 +416,8 @@ class RefundAbuse(Detector):
     name: ClassVar[str] = "refund_abuse"
     title: ClassVar[str] = "Refund abuse"
     required_columns: ClassVar[tuple[str, ...]] = ("transaction_type",)
+    # Payments of a customer to a merchant are among those of the customer.
+    keys: ClassVar[tuple[str, ...]] = ("customer_id",)
 
     min_count: int = 3
     window: dt.timedelta = dt.timedelta(days=30)

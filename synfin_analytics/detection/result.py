@@ -218,21 +218,26 @@ def _cell(value: object) -> str:
     return NO_VALUE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+#: Columns of transactions that patterns are described by.
+_TRANSACTION_COLUMNS = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
+
+
+def join_transactions(context: DetectionContext, rows: pl.DataFrame) -> pl.DataFrame:
+    """Replace the numbers of the rows that a detector found by their transactions, by time."""
+    rows = rows.sort("row")
+    transactions = context.frame.select(_TRANSACTION_COLUMNS)[rows["row"]]
+    return pl.concat([rows.drop("row"), transactions], how="horizontal")
+
+
 def build_result(
-    context: DetectionContext,
-    rows_by_detector: Mapping[Detector, pl.DataFrame],
-    skipped: Mapping[str, str],
-    *,
-    is_anomaly: bool,
+    found: Mapping[Detector, pl.DataFrame], skipped: Mapping[str, str], *, is_anomaly: bool
 ) -> DetectedPatterns:
-    """Build the patterns, with descriptions and transactions, from the rows of detectors.
+    """Build the patterns, with descriptions and transactions, from what detectors found.
 
     Parameters
     ----------
-    context
-        The transactions.
-    rows_by_detector
-        Rows that each detector found; see :meth:`Detector.find`.
+    found
+        Rows that each detector found, with their transactions: see :func:`join_transactions`.
     skipped
         Detectors that could not run, and why.
     is_anomaly
@@ -240,8 +245,8 @@ def build_result(
     """
     patterns: list[dict[str, Any]] = []
     links = [pl.DataFrame(schema=_LINK_SCHEMA)]
-    for detector, rows in rows_by_detector.items():
-        episodes = _aggregate_episodes(context, rows, detector.subject_type)
+    for detector, rows in found.items():
+        episodes = _aggregate_episodes(rows, detector.subject_type)
         patterns += [
             _to_pattern(detector, episode, is_anomaly=is_anomaly)
             for episode in episodes.iter_rows(named=True)
@@ -256,24 +261,18 @@ def build_result(
         )
     return DetectedPatterns(
         "anomaly_patterns" if is_anomaly else "fraud_patterns",
-        tuple(detector.name for detector in rows_by_detector),
+        tuple(detector.name for detector in found),
         dict(skipped),
         pl.DataFrame(patterns, schema=_PATTERN_SCHEMA),
         pl.concat(links),
     )
 
 
-def _aggregate_episodes(
-    context: DetectionContext, rows: pl.DataFrame, subject_type: str
-) -> pl.DataFrame:
+def _aggregate_episodes(rows: pl.DataFrame, subject_type: str) -> pl.DataFrame:
     """Return one row for each episode, by time: its subjects, parties, transactions and figures."""
-    figures = [name for name in rows.columns if name not in EPISODE_COLUMNS]
+    not_figures = (*EPISODE_COLUMNS, *_TRANSACTION_COLUMNS)
+    figures = [name for name in rows.columns if name not in not_figures]
     subject = "subject" if "subject" in rows.columns else f"{subject_type.removesuffix('s')}_id"
-    rows = rows.sort("row")
-    transactions = context.frame.select(
-        "transaction_id", "customer_id", "merchant_id", "amount", "timestamp"
-    )
-    rows = pl.concat([rows, transactions[rows["row"]]], how="horizontal")
     return (
         rows.group_by("episode", maintain_order=True)
         .agg(
@@ -290,7 +289,7 @@ def _aggregate_episodes(
             if figures
             else pl.lit(None).alias("figures"),
         )
-        .sort("first", "customers")
+        .sort("first", "customers", "transactions")
     )
 
 

@@ -114,6 +114,20 @@ def coerce_columns(
     ArgumentError
         Cells are missing that are required, or the table does not accept them; all are listed.
     """
+    frame, problems = check_cells(rows, model, names, keys=keys)
+    if problems:
+        raise_problems(spec_of(model).name, problems)
+    return frame
+
+
+def check_cells(
+    rows: nw.DataFrame[Any],
+    model: type[Base],
+    names: Sequence[str],
+    *,
+    keys: Collection[str] = (),
+) -> tuple[pl.DataFrame, list[Problem]]:
+    """Return what :func:`coerce_columns` does, with NULL for invalid cells, and what is wrong."""
     batches = open_source(rows.to_native(), _BATCH_ROWS).batches
     spec, schema = spec_of(model), rows.schema
     columns = {name: _relax(spec.columns[name]) for name in names}
@@ -121,7 +135,9 @@ def coerce_columns(
         if schema.get(name) in _INTEGERS:
             columns[name] = _as_integer(columns[name])
     empty = pl.DataFrame(schema={name: column.dtype for name, column in columns.items()})
-    return pl.concat([empty, *_coerce(batches, spec.name, columns)])
+    errors: list[CellErrors] = []
+    frames = [_coerce_batch(batch, columns, errors) for batch in batches]
+    return pl.concat([empty, *frames]), summarize(errors)
 
 
 def coerce_batches(
@@ -129,17 +145,12 @@ def coerce_batches(
 ) -> Iterator[pl.DataFrame]:
     """Yield each batch as :func:`coerce_columns` does; raise for all of them after the last one."""
     spec = spec_of(model)
-    return _coerce(batches, spec.name, {name: _relax(spec.columns[name]) for name in names})
-
-
-def _coerce(
-    batches: Iterable[SourceBatch], table: str, columns: Mapping[str, ColumnSpec]
-) -> Iterator[pl.DataFrame]:
+    columns = {name: _relax(spec.columns[name]) for name in names}
     errors: list[CellErrors] = []
     for batch in batches:
         yield _coerce_batch(batch, columns, errors)
     if errors:
-        raise _to_error(table, summarize(errors))
+        raise_problems(spec.name, summarize(errors))
 
 
 def _coerce_batch(
@@ -202,12 +213,14 @@ def raise_invalid_rows(
 ) -> NoReturn:
     """Raise an ArgumentError for the rows of a table under a mask; ``row_numbers`` name them."""
     rows = tuple(mask.arg_true() if row_numbers is None else row_numbers.filter(mask))
-    raise _to_error(table, [Problem(column, reason, len(rows), rows)])
+    raise_problems(table, [Problem(column, reason, len(rows), rows)])
 
 
-def _to_error(table: str, problems: Sequence[Problem]) -> ArgumentError:
+def raise_problems(table: str, problems: Sequence[Problem]) -> NoReturn:
+    """Raise an ArgumentError that lists what is wrong with a table."""
     lines = "".join(f"\n  {problem}" for problem in problems)
-    return ArgumentError(f"These {table} cannot be used (rows count from 0):{lines}")
+    numbering = " (rows count from 0)" if any(problem.rows for problem in problems) else ""
+    raise ArgumentError(f"These {table} cannot be used{numbering}:{lines}")
 
 
 def _relax(column: ColumnSpec) -> ColumnSpec:
