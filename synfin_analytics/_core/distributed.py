@@ -145,6 +145,10 @@ class DistributedFrame(ABC):
         """
 
     @abstractmethod
+    def sum(self, by: str | None = None) -> pa.Table:
+        """Collect the sum of each column, for each value of a column or in one row."""
+
+    @abstractmethod
     def persisted(self) -> AbstractContextManager[DistributedFrame]:
         """Keep the rows on the workers once they are computed, until the end of the context."""
 
@@ -298,6 +302,13 @@ class _SparkFrame(DistributedFrame):
                 raise
             raise ConfigurationError(sentence[1], variable="PYSPARK_PYTHON") from None
 
+    def sum(self, by: str | None = None) -> pa.Table:
+        from pyspark.sql import functions as sf
+
+        rows = self.native.groupBy(*([] if by is None else [by]))
+        sums = [sf.sum(f"`{name}`").alias(name) for name in self.columns if name != by]
+        return self._replace(rows.agg(*sums)).to_arrow()
+
     @contextlib.contextmanager
     def persisted(self) -> Iterator[DistributedFrame]:
         native = self.native.persist()
@@ -390,6 +401,11 @@ class _DaskFrame(DistributedFrame):
 
     def to_arrow(self) -> pa.Table:
         return pa.Table.from_pandas(self.native.compute(), preserve_index=False)
+
+    def sum(self, by: str | None = None) -> pa.Table:
+        if by is None:
+            return pa.Table.from_pandas(self.native.sum().compute().to_frame().T)
+        return pa.Table.from_pandas(self.native.groupby(by).sum().compute().reset_index())
 
     @contextlib.contextmanager
     def persisted(self) -> Iterator[DistributedFrame]:

@@ -10,8 +10,19 @@ from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from sklearn.linear_model import LogisticRegression
 
-from synfin_analytics.baseline import FEATURES, best_f1_threshold, compute_features, fit_baseline
+from synfin_analytics.baseline import FEATURES, fit_baseline
+from synfin_analytics.baseline._features import compute_features
+from synfin_analytics.baseline._regression import (
+    Moments,
+    Part,
+    RowsInMemory,
+    Split,
+    Weights,
+    find_threshold,
+    fit_weights,
+)
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import Confusion
@@ -117,7 +128,11 @@ def test_an_alarm_is_a_score_of_at_least_the_threshold(model):
     ).filter(lambda rows: any(truth for _, truth in rows))
 )
 def test_no_other_threshold_has_a_better_f1(rows):
-    scores, truth = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    logits, truth = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    features = np.column_stack([logits, *[np.zeros(len(rows))] * (len(FEATURES) - 1)])
+    zeros, ones = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
+    weights = Weights(mean=zeros, scale=ones, values=np.append(0, ones))
+    scores = weights.score(features)
 
     def f1(threshold: float) -> float:
         predicted = scores >= threshold
@@ -128,10 +143,31 @@ def test_no_other_threshold_has_a_better_f1(rows):
             ))
         ).f1  # fmt: skip
 
-    assert f1(best_f1_threshold(truth, scores)) == max(f1(score) for score in scores)
+    part = Part(np.zeros(len(rows), int), truth, features)
+    threshold = find_threshold(RowsInMemory(part), Split(train_end=1, test_start=1), weights)
+    assert f1(threshold) == max(f1(score) for score in scores)
 
 
-@pytest.mark.parametrize("kind", ["pandas in pieces", "pandas with objects", "pyarrow"])
+def test_the_weights_have_no_gradient(world):
+    """At the minimum of the mean loss and the penalty, as of scikit-learn's regression."""
+    frame = compute_features(world.transactions, dt.timedelta(days=7))
+    features, is_fraud = frame.select(list(FEATURES)).to_numpy(), frame["is_fraud"].to_numpy()
+    part = Part(np.zeros(len(frame), int), is_fraud.astype(float), features)
+    rows, split = RowsInMemory(part), Split(train_end=1, test_start=1)
+    weights = fit_weights(rows, split, rows.sum(Moments(split)))
+    standardised = (features - features.mean(axis=0)) / features.std(axis=0)
+    # With scikit-learn, the intercept has a penalty if it is a column of ones.
+    design = np.column_stack([np.ones(len(frame)), standardised])
+    penalty = 1 / (1e-4 * len(frame))
+    expected = LogisticRegression(
+        C=penalty, fit_intercept=False, solver="newton-cholesky", tol=1e-12
+    ).fit(design, is_fraud)
+    np.testing.assert_allclose(weights.values, expected.coef_[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "kind", ["pandas in pieces", "pandas with objects", "pyarrow", "polars lazy", "duckdb"]
+)
 def test_every_kind_of_frame_gives_the_same_model(world, model, kind):
     again = fit_baseline(ENGINES[kind](world.transactions))
 
