@@ -92,7 +92,8 @@ PARAMETERS = {
     "Evaluation.baseline": "self metric",
     "Evaluation.best_threshold": "self cost_per_alert recovery_rate",
     "Evaluation.bootstrap": (
-        "self metric cluster n_resamples seed k day entity max_fpr cost_per_alert recovery_rate"
+        "self metric cluster n_resamples seed k day entity max_fpr cost_per_alert recovery_rate "
+        "score_bins"
     ),
     "Evaluation.calibration": "self bins output",
     "Evaluation.calibration_error": "self bins",
@@ -153,7 +154,8 @@ PARAMETERS = {
     "PrequentialSplit.folds": "self df label entity",
     "compare_models": (
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
-        "max_fpr amount weight cost_per_alert recovery_rate as_of timestamp label_available_at"
+        "max_fpr amount weight cost_per_alert recovery_rate score_bins as_of timestamp "
+        "label_available_at"
     ),
     "recalibrate": "df test label score method weight bins",
     "Recalibration.transform": "self scores",

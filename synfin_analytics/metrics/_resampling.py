@@ -19,8 +19,6 @@ from synfin_analytics.metrics._statistics import (
     ClusterCounts,
     Gap,
     Statistic,
-    TopEntities,
-    TopTransactions,
     Total,
 )
 from synfin_analytics.metrics.bootstrap import (
@@ -31,13 +29,13 @@ from synfin_analytics.metrics.bootstrap import (
     MetricOptions,
     check_metric,
 )
-from synfin_analytics.metrics.topk import RankedEntities, precision_at_k
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from synfin_analytics.metrics._score_bins import Binning
     from synfin_analytics.metrics._score_counts import Floats, Integers, RowCounts
 
 #: Numbers in a block of resamples: a few megabytes, for any number of frauds.
@@ -87,6 +85,7 @@ def resample(
     seed = check_integer(seed, "seed")
     distributions: dict[Key, Floats] = {}
     of_rows: dict[Key, float] = {}
+    errors: dict[Key, float] = dict.fromkeys(samples, 0.0)
     for n_clusters in {len(sample.clusters) for sample in samples.values()}:
         keys = [key for key, sample in samples.items() if len(sample.clusters) == n_clusters]
         for key in keys:
@@ -103,6 +102,7 @@ def resample(
             block, end = Block(weights), start + weights.shape[1]
             for key, statistic in statistics.items():
                 distributions[key][start:end] = statistic.values(block)
+                errors[key] = max(errors[key], statistic.error(block))
             start = end
     return {
         key: Bootstrap(
@@ -116,6 +116,7 @@ def resample(
             sample.n_informative,
             sample.condition,
             sample.by_day,
+            errors[key],
         )
         for key, sample in samples.items()
     }
@@ -208,6 +209,8 @@ def sample_counts(
     counts: RowCounts,
     threshold: float,
     options: MetricOptions,
+    *,
+    binning: Binning | None = None,
 ) -> dict[str, Sample]:
     """Prepare metrics that follow from counts by cluster and score.
 
@@ -221,6 +224,8 @@ def sample_counts(
         A score at the threshold or above is an alert.
     options
         Of ``recall_at_fpr`` and ``cost``.
+    binning
+        The bins of the counts, if they are by bin instead of by score.
 
     Raises
     ------
@@ -249,7 +254,7 @@ def sample_counts(
                 "needs the rows of each day."
             )
     names, codes = np.unique(clusters.values, return_inverse=True)
-    cells = ClusterCounts(codes, len(names), counts, threshold)
+    cells = ClusterCounts(codes, len(names), counts, threshold, binning)
     return {
         metric: _sample(metric, clusters, names, cells, statistic)
         for metric, statistic in cells.statistics(metrics, options).items()
@@ -303,56 +308,27 @@ def sample_groups(
     return samples
 
 
-def sample_transactions(
-    days: NDArray[Any],
-    clusters: Clusters,
-    counts: RowCounts,
-    options: MetricOptions,
-) -> Sample:
-    """Prepare precision@k, for resampling clusters or whole days.
+def sample_top(metric: str, clusters: Clusters, counts: RowCounts, statistic: Statistic) -> Sample:
+    """Prepare precision@k or card precision@k, for resampling clusters or whole days.
 
     Parameters
     ----------
-    days, clusters, counts
-        Day and cluster of each count by day, cluster and score, and the counts.
-    options
-        ``k``. Days that are resampled have the hits that they had.
-    """
-    k = check_integer(options.k, "k", minimum=1)
-    names, codes = np.unique(clusters.values, return_inverse=True)
-    statistic: Statistic
-    if clusters.by_day:
-        daily = precision_at_k(days, counts.score, counts.transactions, counts.frauds, k).daily
-        statistic = Total(daily["hits"].to_numpy() / (k * max(len(names), 1)))
-    else:
-        statistic = TopTransactions.from_counts(days, codes, counts, k)
-    cells = ClusterCounts(codes, len(names), counts, np.inf)
-    return _sample(TOP, clusters, names, cells, statistic)
-
-
-def sample_entities(
-    clusters: Clusters, counts: RowCounts, ranked: RankedEntities, options: MetricOptions
-) -> Sample:
-    """Prepare card precision@k, for resampling entities or whole days.
-
-    Parameters
-    ----------
+    metric
+        One of the two.
     clusters, counts
-        Day or entity of each count by day, entity and score, and the counts.
-    ranked
-        The entities of each day, by rank.
-    options
-        ``k``. Days that are resampled have the hits that they had. A card that is drawn twice
+        Cluster or day of each count, and the counts.
+    statistic
+        Precision as a function of the weights of the clusters, in order. A card that is drawn twice
         counts as two cards, which are reviewed and blocked one by one.
     """
-    k = check_integer(options.k, "k", minimum=1)
     names, codes = np.unique(clusters.values, return_inverse=True)
-    statistic: Statistic = TopEntities(ranked, k)
-    if clusters.by_day:
-        hits = ranked.count_hits(np.ones((ranked.n_entities, 1), np.int64), k)
-        statistic = Total(hits[:, 0] / (k * max(len(names), 1)))
     cells = ClusterCounts(codes, len(names), counts, np.inf)
-    return _sample(CARDS, clusters, names, cells, statistic)
+    return _sample(metric, clusters, names, cells, statistic)
+
+
+def sum_of_days(hits: Floats | Integers, k: int) -> Total:
+    """Return precision as a function of the weights of days: these have the hits that they had."""
+    return Total(hits / (k * max(len(hits), 1)))
 
 
 def _sample(

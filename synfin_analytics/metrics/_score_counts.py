@@ -36,12 +36,13 @@ from synfin_analytics.metrics._aggregate import aggregate_counts, check_amounts,
 from synfin_analytics.metrics._weights import WEIGHT_RULE, LabelWeights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from synfin_analytics._core.dataframes import Frame
     from synfin_analytics.metrics._known import KnownLabels
+    from synfin_analytics.metrics._reductions import Reduction
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
@@ -55,8 +56,22 @@ SCORE, DAY, UNLABELLED = "__score", "__day", "__unlabelled"
 COUNTED = ("__transactions", "__frauds", "__amount", "__fraud_amount")
 #: Columns with the number of invalid values, by the kind of the column.
 _INVALID = {kind: f"__invalid_{kind}" for kind in ("label", "score", "amount", "weight")}
+# Columns of counts that a lazy engine has reduced.
+#: Sums of the hashes of scores: of all transactions, and of frauds.
+CHECKSUMS = ("__checksum", "__fraud_checksum")
+#: Whether a count is one of those that were asked for (1), or a sum of what was left out (0).
+KEPT = "__kept"
+#: Of what was kept, how many others of its day were left out.
+OMITTED = "__omitted"
+#: Number of the bin of a score.
+BIN = "__bin"
+#: Sums of the squared errors and of the logarithmic losses: of all rows, and of frauds.
+SQUARES, LOSSES = ("__squares", "__fraud_squares"), ("__losses", "__fraud_losses")
 #: All of these: no group may have such a name.
-INTERNAL = (DAY, UNLABELLED, SCORE, *COUNTED, *_INVALID.values())
+INTERNAL = (
+    *(DAY, UNLABELLED, SCORE, KEPT, OMITTED, BIN, *COUNTED, *_INVALID.values()),
+    *(*CHECKSUMS, *SQUARES, *LOSSES),
+)
 
 _SCORE_RULE = "a score from 0 to 1"
 #: How far computed probabilities may be beyond 0 and 1 by rounding.
@@ -315,20 +330,31 @@ class RowCounts:
     transactions: Integers
     frauds: Integers
     fraud_amount: Floats | None = None
+    squares: Floats | None = None
+    losses: Floats | None = None
 
     @classmethod
-    def from_frame(cls, counts: nw.DataFrame[Any], *, weighted: bool = False) -> RowCounts:
-        """Take the columns :data:`SCORE` and :data:`COUNTED` from a frame."""
+    def from_frame(
+        cls, counts: nw.DataFrame[Any], score: Floats | None = None, *, weighted: bool = False
+    ) -> RowCounts:
+        """Take the columns :data:`SCORE`, :data:`COUNTED` and other sums from a frame."""
         dtype: Any = np.float64 if weighted else np.int64
         transactions, frauds = (to_numpy_float(counts[name]).astype(dtype) for name in COUNTED[:2])
-        fraud_amount = COUNTED[3]
-        amount = to_numpy_float(counts[fraud_amount]) if fraud_amount in counts.columns else None
-        return cls(to_numpy_float(counts[SCORE]), transactions, frauds, amount)
+        sums = (
+            to_numpy_float(counts[name]) if name in counts.columns else None
+            for name in (COUNTED[3], SQUARES[0], LOSSES[0])
+        )
+        if score is None:
+            score = to_numpy_float(counts[SCORE])
+        return cls(score, transactions, frauds, *sums)
 
     def take(self, rows: NDArray[np.bool_]) -> RowCounts:
         """Return some of the counts."""
-        amount = None if self.fraud_amount is None else self.fraud_amount[rows]
-        return RowCounts(self.score[rows], self.transactions[rows], self.frauds[rows], amount)
+        sums = (
+            None if part is None else part[rows]
+            for part in (self.fraud_amount, self.squares, self.losses)
+        )
+        return RowCounts(self.score[rows], self.transactions[rows], self.frauds[rows], *sums)
 
 
 def _check_scores(score: Floats) -> None:
@@ -493,6 +519,7 @@ def aggregate_scores(
     known: KnownLabels | None = None,
     *,
     day: str | None = None,
+    reduction: Reduction | None = None,
 ) -> nw.DataFrame[Any]:
     """Count the rows of a frame by ``keys`` and score, in its own engine.
 
@@ -500,27 +527,42 @@ def aggregate_scores(
     -------
     narwhals.DataFrame
         The keys; :data:`DAY`, if ``day`` names a column of timestamps; :data:`SCORE`;
-        :data:`COUNTED`; and in :data:`UNLABELLED` the rows without a label, whose score is 0.
+        :data:`COUNTED`; and in :data:`UNLABELLED` the rows without a label, whose score is 0. A
+        ``reduction`` has columns of its own.
     """
     if isinstance(weight, LabelWeights):
-        counts = aggregate_scores(df, keys, label, score, amount, None, known, day=day)
-        return weight.apply_to_frame(counts, COUNTED[:2], COUNTED[2:])
+        counts = aggregate_scores(
+            df, keys, label, score, amount, None, known, day=day, reduction=reduction
+        )
+        pairs = [COUNTED[:2], COUNTED[2:]]
+        if reduction is not None:
+            pairs += reduction.pairs
+        return weight.apply_to_frame(counts, *pairs)
     by_kind = _by_kind(label, score, amount, weight)
     columns = [*keys, *by_kind.values(), *([] if day is None else [day])]
     if known is not None:
         columns += known.columns
     df, names = rename_for_engine(df, columns, "evaluate")
     renamed_keys = [names[name] for name in keys]
+    if reduction is not None:
+        reduction = reduction.rename(names)
     select_counts = functools.partial(
         _select_counts,
         keys=tuple(renamed_keys),
         columns={kind: names[name] for kind, name in by_kind.items()},
         day=None if day is None else names[day],
         known=None if known is None else known.rename(names),
+        extend=None if reduction is None else reduction.extend,
     )
-    group_by = [*renamed_keys, *([] if day is None else [DAY]), SCORE]
+    of_score = (SCORE,) if reduction is None else reduction.keys
     counts = aggregate_counts(
-        df, [names[name] for name in columns], group_by, select_counts, caller="evaluate"
+        df,
+        [names[name] for name in columns],
+        [*renamed_keys, *([] if day is None else [DAY]), *of_score],
+        select_counts,
+        caller="evaluate",
+        then=None if reduction is None else reduction.then,
+        maxima=() if reduction is None else reduction.maxima,
     ).rename(dict(zip(renamed_keys, keys, strict=True)))
     checks = {kind: _INVALID[kind] for kind in by_kind}
     _check_valid(
@@ -539,6 +581,7 @@ def _select_counts(
     columns: Mapping[str, str],
     day: str | None,
     known: KnownLabels | None,
+    extend: Callable[[Frame], Frame] | None,
 ) -> Frame:
     """Select for each row its groups, and what it adds to the counts."""
     if known is not None:
@@ -569,11 +612,12 @@ def _select_counts(
         measures[COUNTED[3]] = value * frauds.cast(nw.Float64)
     measures[UNLABELLED] = (~labelled).cast(nw.Int64)
     measures |= {_INVALID[kind]: rows.cast(nw.Int64) for kind, rows in invalid.items()}
-    return frame.select(
+    rows = frame.select(
         *(group_key(schema[name], name) for name in keys),
         *days,
         *(expression.alias(name) for name, expression in measures.items()),
     )
+    return rows if extend is None else extend(rows)
 
 
 def split_counts(

@@ -20,14 +20,16 @@ from scipy import sparse
 from synfin_analytics._core.arguments import check_share
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics._curves import BinnedCurve, Curve
 from synfin_analytics.metrics.curve import NO_AMOUNTS, check_costs, log_losses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from synfin_analytics.metrics._score_counts import Floats, RowCounts
+    from synfin_analytics.metrics._score_bins import Binning
+    from synfin_analytics.metrics._score_counts import Floats, Integers, RowCounts
     from synfin_analytics.metrics.bootstrap import Comparison, MetricOptions
     from synfin_analytics.metrics.topk import RankedEntities
 
@@ -43,6 +45,10 @@ _SHARES = {
     "brier": ("squares", "transactions"),
     "log_loss": ("losses", "transactions"),
 }
+#: Metrics that follow from the curve of all thresholds.
+OF_CURVE = {"roc_auc", "gini", "ks", "average_precision", "recall_at_fpr"}
+#: Metrics that are sums of functions of single scores.
+OF_SCORES = {"brier", "log_loss"}
 #: Parts that are those of the alerts.
 _OF_ALERTS = {
     "alerts": "transactions",
@@ -52,6 +58,8 @@ _OF_ALERTS = {
 }
 #: Distinct scores of a day that are ranked at a time, until no resample has a place left.
 _RANKED_AT_ONCE = 512
+#: How much deeper ranks are read if a resample needs more.
+_DEEPER = 4
 
 Weighed = TypeVar("Weighed", covariant=True)
 
@@ -92,6 +100,9 @@ class Statistic(Protocol):
     def values(self, block: Block) -> Floats:
         """Return the metric in each resample."""
 
+    def error(self, block: Block) -> float:
+        """Return how much :meth:`values` may be off at most because scores are in bins."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClusterCounts:
@@ -105,12 +116,15 @@ class ClusterCounts:
         The counts.
     threshold
         A score at the threshold or above is an alert.
+    binning
+        The bins of the counts, if they are by bin instead of by score.
     """
 
     codes: NDArray[np.intp]
     n_clusters: int
     counts: RowCounts
     threshold: float
+    binning: Binning | None = None
     _sums: dict[str, Floats] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -119,8 +133,10 @@ class ClusterCounts:
         return self.counts.score >= self.threshold
 
     @cached_property
-    def curve(self) -> Curve:
+    def curve(self) -> Curve | BinnedCurve:
         """The curve of all thresholds."""
+        if self.binning is not None:
+            return BinnedCurve.from_counts(self.codes, self.n_clusters, self.counts, self.binning)
         return Curve.from_counts(self.codes, self.n_clusters, self.counts)
 
     def statistics(self, metrics: Sequence[str], options: MetricOptions) -> dict[str, Statistic]:
@@ -133,7 +149,7 @@ class ClusterCounts:
                 statistics[metric] = _Share(sums, *shares[metric])
             elif metric == "cost":
                 statistics[metric] = Total(self._sum_costs(options))
-            else:
+            else:  # OF_CURVE
                 max_fpr = check_share(options.max_fpr, "max_fpr", "a false-positive rate")
                 statistics[metric] = _Area(metric, self.curve, max_fpr)
         return statistics
@@ -166,8 +182,12 @@ class ClusterCounts:
             case "value":
                 return self._fraud_amount
             case "squares":
+                if counts.squares is not None:
+                    return counts.squares
                 return counts.frauds * (1 - counts.score) ** 2 + genuine * counts.score**2
             case _:  # logarithmic losses
+                if counts.losses is not None:
+                    return counts.losses
                 of_fraud, of_genuine = log_losses(counts.score)
                 return counts.frauds * of_fraud + genuine * of_genuine
 
@@ -190,83 +210,20 @@ class ClusterCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class WeighedCurve:
-    """A curve in each resample, by mark and resample.
-
-    Attributes
-    ----------
-    frauds, ties
-        Frauds and genuine transactions whose score is the mark.
-    tp, above
-        Both at the mark or above.
-    positives, negatives
-        All of them, by resample.
-    """
-
-    frauds: Floats
-    ties: Floats
-    tp: Floats
-    above: Floats
-    positives: Floats
-    negatives: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Frauds at each of their distinct scores, and genuine transactions at and between these.
-
-    These scores are the marks, the highest first: between them the curve has no corner.
-    """
-
-    frauds: sparse.csr_array
-    genuine: sparse.csr_array
-
-    @classmethod
-    def from_counts(cls, codes: NDArray[np.intp], n_clusters: int, counts: RowCounts) -> Curve:
-        """Place the counts by cluster and score between the marks."""
-        marks = np.unique(counts.score[counts.frauds > 0])[::-1]
-        place = np.searchsorted(-marks, -counts.score)  # of the first mark at or below the score
-        padded = np.append(marks, -np.inf)
-        slot = 2 * place + (padded[place] == counts.score)
-        genuine = counts.transactions - counts.frauds
-        bad = counts.frauds > 0
-        return cls(
-            sparse.csr_array(
-                (counts.frauds[bad].astype(float), (place[bad], codes[bad])),
-                shape=(len(marks), n_clusters),
-            ),
-            sparse.csr_array(
-                (genuine.astype(float), (slot, codes)), shape=(2 * len(marks) + 1, n_clusters)
-            ),
-        )
-
-    @property
-    def width(self) -> int:
-        """Numbers that a resample holds in memory."""
-        return int(self.genuine.shape[0])
-
-    def weigh(self, weights: Floats) -> WeighedCurve:
-        """Return the curve in each resample."""
-        frauds, genuine = self.frauds @ weights, self.genuine @ weights
-        ties = genuine[1::2].copy()
-        negatives = genuine.sum(axis=0)
-        above = np.cumsum(genuine, axis=0, out=genuine)[1::2]
-        return WeighedCurve(
-            frauds, ties, np.cumsum(frauds, axis=0), above, frauds.sum(axis=0), negatives
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class _Area:
     """A metric that follows from the curve of all thresholds."""
 
     metric: str
-    curve: Curve
+    curve: Curve | BinnedCurve
     max_fpr: float
 
     @property
     def sources(self) -> tuple[Source[Any], ...]:
         return (self.curve,)
+
+    def error(self, block: Block) -> float:
+        bins = block.weigh(self.curve).bins
+        return 0.0 if bins is None else bins.error(self.metric, self.max_fpr)
 
     def values(self, block: Block) -> Floats:
         curve = block.weigh(self.curve)
@@ -322,6 +279,9 @@ class _Share:
     def sources(self) -> tuple[Source[Any], ...]:
         return (self.sums,)
 
+    def error(self, block: Block) -> float:  # noqa: ARG002 - sums are exact
+        return 0.0
+
     def values(self, block: Block) -> Floats:
         parts = block.weigh(self.sums)
         return ratio(parts[self.numerator], parts[self.denominator])
@@ -338,6 +298,10 @@ class Gap:
     def sources(self) -> tuple[Source[Any], ...]:
         """What it is computed from."""
         return tuple(source for statistic in self.groups for source in statistic.sources)
+
+    def error(self, block: Block) -> float:  # noqa: ARG002 - groups are not in bins
+        """Return 0: the scores of groups are not in bins."""
+        return 0.0
 
     def values(self, block: Block) -> Floats:
         """Return the gap in each resample."""
@@ -368,6 +332,10 @@ class _Whole(ABC):
         """Return the metric in each resample."""
         return block.weigh(self)
 
+    def error(self, block: Block) -> float:  # noqa: ARG002 - nothing is in bins
+        """Return 0: nothing is in bins."""
+        return 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class Total(_Whole):
@@ -381,20 +349,39 @@ class Total(_Whole):
         return total
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class TopEntities(_Whole):
-    """Card precision@k for resampled entities."""
+    """Card precision@k for resampled entities.
+
+    Attributes
+    ----------
+    ranked
+        Entities of each day, by rank.
+    k
+        Entities that are reviewed in a day.
+    read
+        Reads the ranks down to a depth, if not all of them are in ``ranked``. A resample that
+        leaves most of the first entities out needs more.
+    depth
+        How many entities of each day were read.
+    """
 
     ranked: RankedEntities
     k: int
+    read: Callable[[int], RankedEntities] | None = None
+    depth: int = 0
 
     def weigh(self, weights: Floats) -> Floats:
         """Return the precision of each resample."""
-        hits = self.ranked.count_hits(weights.astype(np.int64), self.k)
+        hits, complete = self.ranked.count_hits(weights.astype(np.int64), self.k)
+        while not complete and self.read is not None:
+            self.depth *= _DEEPER
+            self.ranked = self.read(self.depth)
+            hits, complete = self.ranked.count_hits(weights.astype(np.int64), self.k)
         return ratio(hits.sum(axis=0), self.k * len(self.ranked.days))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class TopTransactions(_Whole):
     """Precision@k for resampled customers or other clusters.
 
@@ -405,16 +392,31 @@ class TopTransactions(_Whole):
         and frauds of each, and the places where a new score begins.
     k
         Transactions that are reviewed in a day.
+    partial
+        Whether only the highest scores of each day are known, not all.
+    read
+        Reads them down to a depth, as for :class:`TopEntities`.
+    depth
+        How many transactions of each day were read.
     """
 
     days: list[tuple[NDArray[np.intp], Floats, Floats, NDArray[np.intp]]]
     k: int
+    partial: list[bool]
+    read: Callable[[int], TopTransactions] | None = None
+    depth: int = 0
 
     @classmethod
     def from_counts(
-        cls, day: NDArray[Any], codes: NDArray[np.intp], counts: RowCounts, k: int
+        cls,
+        day: NDArray[Any],
+        codes: NDArray[np.intp],
+        counts: RowCounts,
+        k: int,
+        omitted: Integers | None = None,
     ) -> TopTransactions:
-        """Rank the counts of each day by score."""
+        """Rank the counts of each day by score; ``omitted`` are others of the day of each count."""
+        partial = []
         order = np.lexsort((-counts.score, day))
         days = []
         for rows in np.split(order, np.flatnonzero(day[order][1:] != day[order][:-1]) + 1):
@@ -426,7 +428,8 @@ class TopTransactions(_Whole):
                 values[rows].astype(np.float64) for values in (counts.transactions, counts.frauds)
             )
             days.append((codes[rows], transactions, frauds, begins))
-        return cls(days, k)
+            partial.append(omitted is not None and omitted[rows[0]] > 0)
+        return cls(days, k, partial)
 
     @property
     def width(self) -> int:
@@ -435,8 +438,20 @@ class TopTransactions(_Whole):
 
     def weigh(self, weights: Floats) -> Floats:
         """Return the metric in each resample."""
-        hits = np.zeros(weights.shape[1])
-        for codes, transactions, frauds, begins in self.days:
+        hits, complete = self._count_hits(weights)
+        while not complete and self.read is not None:
+            self.depth *= _DEEPER
+            deeper = self.read(self.depth)
+            self.days, self.partial = deeper.days, deeper.partial
+            hits, complete = self._count_hits(weights)
+        return ratio(hits, self.k * len(self.days))
+
+    def _count_hits(self, weights: Floats) -> tuple[Floats, bool]:
+        """Return the hits of each resample, and whether no place was left that others take."""
+        hits, complete = np.zeros(weights.shape[1]), True
+        for (codes, transactions, frauds, begins), partial in zip(
+            self.days, self.partial, strict=True
+        ):
             remaining = np.full(weights.shape[1], float(self.k))
             for first in range(0, len(begins), _RANKED_AT_ONCE):
                 ties = begins[first : first + _RANKED_AT_ONCE + 1]
@@ -453,4 +468,6 @@ class TopTransactions(_Whole):
                 remaining -= reviewed.sum(axis=0)
                 if not remaining.any():
                     break
-        return ratio(hits, self.k * len(self.days))
+            if partial and remaining.any():
+                complete = False
+        return hits, complete

@@ -87,6 +87,10 @@ class Bootstrap(Result):
         most metrics vary with the clusters that have fraud, however many others there are.
     by_day
         Whether days were resampled.
+    binning_error
+        How much a value of :attr:`distribution` may be off at most, and so do :attr:`low` and
+        :attr:`high`, because a lazy engine counted the scores in bins; 0 if it is exact. It was
+        computed for each of the resamples.
 
     Examples
     --------
@@ -117,6 +121,7 @@ class Bootstrap(Result):
     n_informative: int
     condition: str = "have fraud"
     by_day: bool = False
+    binning_error: float = 0.0
 
     @cached_property
     def values(self) -> Floats:
@@ -150,7 +155,7 @@ class Bootstrap(Result):
 
     @property
     def note(self) -> str:
-        """Why there is no interval, or why it is unreliable; otherwise empty."""
+        """Why there is no interval, or why it is unreliable or rounded; otherwise empty."""
         if not self.n_clusters:
             return "there is no labelled transaction"
         if np.isnan(self.value):
@@ -168,6 +173,11 @@ class Bootstrap(Result):
             notes.append(
                 f"{self.n_undefined:,} of {self.n_resamples:,} resamples, in which the metric is "
                 "not defined, were dropped"
+            )
+        if self.binning_error:
+            notes.append(
+                "scores were counted in bins, so the resamples are off by at most "
+                f"{self.binning_error:.2g}"
             )
         return "; ".join(notes)
 
@@ -214,6 +224,7 @@ class Bootstrap(Result):
             limiting.n_informative,
             limiting.condition,
             self.by_day,
+            self.binning_error + reference.binning_error,
             minuend=self,
         )
 
@@ -284,6 +295,8 @@ class MetricOptions:
         Of ``recall_at_fpr``: the highest false-positive rate.
     cost_per_alert, recovery_rate
         Of ``cost``, as for :meth:`Evaluation.cost`.
+    score_bins
+        Number of bins in which lazy frames count scores, as for :meth:`Evaluation.bootstrap`.
     """
 
     k: int = 100
@@ -292,6 +305,7 @@ class MetricOptions:
     max_fpr: float = 0.01
     cost_per_alert: float | None = None
     recovery_rate: float = 1.0
+    score_bins: int | None = 1000
 
     def __post_init__(self) -> None:
         check_column_name(self.day, "day")

@@ -217,6 +217,7 @@ def compare_models(
     weight: Weight | None = None,
     cost_per_alert: float | None = None,
     recovery_rate: float = 1.0,
+    score_bins: int | None = 1000,
     as_of: Bound = None,
     timestamp: str = "timestamp",
     label_available_at: str = "label_available_at",
@@ -252,6 +253,8 @@ def compare_models(
         Column of weights or weights of the labels, as for :func:`evaluate`.
     cost_per_alert, recovery_rate
         Parameters of ``cost``, as for :meth:`Evaluation.cost`.
+    score_bins
+        Number of bins in which a lazy frame counts scores, as for :meth:`Evaluation.bootstrap`.
     as_of, timestamp, label_available_at
         Compare as was known at a date or time, as for :func:`evaluate`.
 
@@ -309,7 +312,7 @@ def compare_models(
         )
         for model, column in columns.items()
     }
-    options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
+    options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate, score_bins)
     return compare_evaluations(
         evaluations,
         cluster=cluster,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MIN_POINTS = 8
 #: Rows that a notebook shows.
 _MAX_ROWS = 20
-_EPSILON = float(np.finfo(np.float64).eps)
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -341,7 +341,7 @@ def log_losses(score: Floats) -> tuple[Floats, Floats]:
     (array([ 0.69, 36.04]), array([0.69, 0.  ]))
     """
     of_fraud, of_genuine = (
-        -np.log(np.clip(probability, _EPSILON, 1 - _EPSILON)) for probability in (score, 1 - score)
+        -np.log(np.clip(probability, EPSILON, 1 - EPSILON)) for probability in (score, 1 - score)
     )
     return of_fraud, of_genuine
 

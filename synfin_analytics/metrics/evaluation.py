@@ -823,6 +823,7 @@ average precision 0.833)
         max_fpr: float = 0.01,
         cost_per_alert: float | None = None,
         recovery_rate: float = 1.0,
+        score_bins: int | None = 1000,
     ) -> Bootstrap:
         """Return the interval of a metric that keeps the transactions of a cluster together.
 
@@ -847,12 +848,19 @@ average precision 0.833)
             Of ``"recall_at_fpr"``, see :meth:`recall_at_fpr`.
         cost_per_alert, recovery_rate
             Of ``"cost"``, see :meth:`cost`.
+        score_bins
+            Of metrics of the ranking (``"roc_auc"``, ``"gini"``, ``"ks"``, ``"average_precision"``
+            and ``"recall_at_fpr"``) on polars' LazyFrame, DuckDB, Dask and Spark: the engine counts
+            each cluster in at most so many bins of scores. The value is exact, and so are the
+            resamples if each bin of frauds has one score; if not, ``binning_error`` and ``note`` of
+            the result say by how much they are off at most. None is always exact, but one row for
+            each cluster and score leaves the engine. Frames in memory and PostgreSQL have no bins.
 
         Returns
         -------
         Bootstrap
             Its ``note`` says why there is no interval, for example with one defrauded customer, or
-            that it is rough, with fewer than 10.
+            that it is rough, with fewer than 10, or how far bins of scores move it.
 
         Raises
         ------
@@ -881,7 +889,7 @@ average precision 0.833)
         >>> bootstrap.value, bootstrap.low < bootstrap.value < bootstrap.high
         (0.3, True)
         """
-        options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
+        options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate, score_bins)
         column = options.cluster_column(check_metric(metric), cluster)
         bootstraps = resample(
             prepare_samples(self, [metric], column, options),

@@ -241,24 +241,50 @@ class RankedEntities:
         Number of distinct entities.
     ranks
         For each day, the entities in order of rank, and which of them are compromised.
+    omitted
+        For each day, how many entities are not among these. They rank below the last of them that
+        has no fraud on any day, and have none either.
     """
 
     days: NDArray[Any]
     n_entities: int
     ranks: list[tuple[NDArray[np.intp], NDArray[np.bool_]]]
+    omitted: Integers
 
     @classmethod
     def from_arrays(
-        cls, day: NDArray[Any], entity: NDArray[Any], score: Floats, fraud: NDArray[np.bool_]
+        cls,
+        day: NDArray[Any],
+        entity: NDArray[Any],
+        score: Floats,
+        fraud: NDArray[np.bool_],
+        *,
+        names: NDArray[Any] | None = None,
+        omitted: Integers | None = None,
     ) -> RankedEntities:
-        """Rank them; those of one score by number or name."""
+        """Rank them; those of one score by number or name.
+
+        Parameters
+        ----------
+        day, entity, score, fraud
+            As for :func:`card_precision_at_k`.
+        names
+            All entities in order, if some are on no day.
+        omitted
+            How many others each day has, by element.
+        """
         days, day_index = np.unique(day, return_inverse=True)
-        names, code = np.unique(entity, return_inverse=True)
+        if names is None:
+            names = np.unique(entity)
+        code = np.searchsorted(names, entity)
+        of_day = np.zeros(len(days), np.int64)
+        if omitted is not None:
+            of_day[day_index] = omitted
         order = np.lexsort((code, -score, day_index))
         code, fraud = code[order], fraud[order]
         starts = np.searchsorted(day_index[order], np.arange(len(days)))
         ranks = list(zip(np.split(code, starts[1:]), np.split(fraud, starts[1:]), strict=True))
-        return cls(days, len(names), ranks[: len(days)])
+        return cls(days, len(names), ranks[: len(days)], of_day)
 
     def precision_at_k(self, k: int) -> TopK:
         """Return the precision of the first ``k`` entities of each day."""
@@ -289,29 +315,36 @@ class RankedEntities:
         )
         for index, (codes, fraud) in enumerate(self.ranks):
             present = remaining[codes]
-            candidates[index] = present.sum(axis=0)
+            candidates[index] = present.sum(axis=0) + self.omitted[index]
             compromised[index] = present[fraud].sum(axis=0)
-            hits[index] = _block(remaining, codes, fraud, k)
+            hits[index], _ = _block(remaining, codes, fraud, k)
         return hits, candidates, compromised
 
-    def count_hits(self, copies: Integers, k: int) -> NDArray[np.int64]:
+    def count_hits(self, copies: Integers, k: int) -> tuple[NDArray[np.int64], bool]:
         """Return the hits alone of a review, by day and resample: few entities need be looked at.
 
         Parameters
         ----------
         copies, k
             As for :meth:`review`.
+
+        Returns
+        -------
+        tuple
+            The hits, and whether they are right: no place was left for omitted entities.
         """
-        remaining = copies.copy()
-        return np.array(
-            [_block(remaining, codes, fraud, k) for codes, fraud in self.ranks], np.int64
-        ).reshape(len(self.days), copies.shape[1])
+        remaining, complete = copies.copy(), True
+        hits = np.zeros((len(self.days), copies.shape[1]), np.int64)
+        for index, (codes, fraud) in enumerate(self.ranks):
+            hits[index], places = _block(remaining, codes, fraud, k)
+            complete = complete and not (self.omitted[index] and places.any())
+        return hits, complete
 
 
 def _block(
     remaining: Integers, codes: NDArray[np.intp], fraud: NDArray[np.bool_], k: int
-) -> NDArray[np.int64]:
-    """Review ``k`` entities of a day, and block the compromised ones; return how many these are.
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Review ``k`` entities of a day, and block the compromised ones.
 
     Parameters
     ----------
@@ -319,6 +352,11 @@ def _block(
         How often each entity exists, by entity and resample. Those that are blocked are removed.
     codes, fraud
         The entities of the day in order of rank, and which of them are compromised.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        How many were blocked, and how many places are left.
     """
     hits = np.zeros(remaining.shape[1], np.int64)
     places = np.full(remaining.shape[1], k, np.int64)
@@ -332,4 +370,4 @@ def _block(
         places -= reviewed.sum(axis=0)
         if not places.any():
             break
-    return hits
+    return hits, places

@@ -159,7 +159,9 @@ def test_the_hits_of_a_review_need_the_first_ranks_only(seed, entities, k, copie
                 expected[day, resample_number] += bad
                 remaining[code] -= bad
 
-    assert np.array_equal(ranked.count_hits(drawn, k), expected)
+    hits, complete = ranked.count_hits(drawn, k)
+    assert complete
+    assert np.array_equal(hits, expected)
     assert np.array_equal(ranked.review(drawn, k)[0], expected)
 
 
