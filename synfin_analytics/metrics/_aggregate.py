@@ -17,7 +17,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import narwhals as nw
 import numpy as np
@@ -246,6 +246,31 @@ def group_key(dtype: nw.dtypes.DType, name: str) -> nw.Expr:
     """Return an expression for a column to group by, in which NaN and NULL are one group."""
     column = nw.col(name)
     return column.fill_nan(None) if dtype.is_float() else column
+
+
+class Reduction(Protocol):
+    """How an engine reduces counts by score before they leave it; Dask's workers unpickle it."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What is counted by, besides the columns of the caller."""
+
+    @property
+    def maxima(self) -> tuple[str, ...]:
+        """Columns that are a maximum, not a sum."""
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Sums over all rows and over frauds, which weights of labels weight."""
+
+    def rename(self, names: Mapping[str, str]) -> Reduction:
+        """Return the same for a frame whose columns have other names."""
+
+    def extend(self, rows: Frame) -> Frame:
+        """Add what is summed, to rows with a score, transactions and frauds."""
+
+    def then(self, counts: Frame) -> Frame:
+        """Reduce the counts."""
 
 
 # -- Aggregation -----------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def hash_scores(score: Floats) -> Floats:
     Examples
     --------
     >>> hash_scores(np.array([0.25, 0.5])).tolist()
-    [16280752.0, 13990138.0]
+    [7948610.0, 4497580.0]
     """
     hashes: Floats = _hash(score, np.floor)
     return hashes

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from synfin_analytics._core.dataframes import Frame
+    from synfin_analytics.metrics._aggregate import Reduction
     from synfin_analytics.metrics._score_bins import ScoreBins
 
 _ORDER, _KIND, _ONE, _BEFORE = "__order", "__kind", "__one", "__before"
@@ -38,13 +39,11 @@ _ORDER, _KIND, _ONE, _BEFORE = "__order", "__kind", "__one", "__before"
 BELOW = -1.0
 
 
-class Reduction(ABC):
-    """How the counts of a lazy frame are reduced by its engine. It pickles, for Dask's workers."""
+class _Checked(ABC):
+    """A reduction with checksums of all rows; see :class:`._aggregate.Reduction`."""
 
-    #: Columns that are a maximum, not a sum.
-    maxima: tuple[str, ...] = ()
-    #: Columns that are counted by, besides those of the caller.
     keys: tuple[str, ...] = (SCORE,)
+    maxima: tuple[str, ...] = ()
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -65,7 +64,7 @@ class Reduction(ABC):
 
 
 @dataclass(frozen=True)
-class FirstScores(Reduction):
+class FirstScores(_Checked):
     """The highest scores of each day that have ``k`` transactions, and the sum of all others."""
 
     k: int
@@ -81,7 +80,7 @@ class FirstScores(Reduction):
 
 
 @dataclass(frozen=True)
-class FirstEntities(Reduction):
+class FirstEntities(_Checked):
     """The entities of each day on which precision depends, with their highest score of the day.
 
     These are the entities that have fraud on any day, since their review blocks them later, and of
@@ -135,7 +134,7 @@ class FirstEntities(Reduction):
 
 
 @dataclass(frozen=True)
-class FirstOfClusters(Reduction):
+class FirstOfClusters(_Checked):
     """By day, score and cluster, the highest scores of a day that have ``k`` transactions.
 
     Other transactions are summed by cluster.
@@ -173,7 +172,7 @@ class FirstOfClusters(Reduction):
 
 
 @dataclass(frozen=True)
-class BinnedScores(Reduction):
+class BinnedScores(_Checked):
     """Counts by bin of the score, with the sums that metrics of single scores need."""
 
     bins: ScoreBins

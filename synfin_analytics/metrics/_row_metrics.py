@@ -69,8 +69,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import TypeIs
 
+    from synfin_analytics.metrics._aggregate import Reduction
     from synfin_analytics.metrics._known import KnownLabels
-    from synfin_analytics.metrics._reductions import Reduction
     from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._score_counts import GroupKey
     from synfin_analytics.metrics._statistics import Statistic

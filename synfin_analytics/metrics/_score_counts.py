@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from synfin_analytics._core.dataframes import Frame
+    from synfin_analytics.metrics._aggregate import Reduction
     from synfin_analytics.metrics._known import KnownLabels
-    from synfin_analytics.metrics._reductions import Reduction
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
