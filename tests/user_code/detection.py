@@ -98,9 +98,9 @@ def baseline(frame: pd.DataFrame, scores: NDArray[np.float64]) -> None:
     assert_type(model.predictions, pl.DataFrame)
     assert_type(model.to_frame("polars"), pl.DataFrame)
     assert_type(model.coefficients, dict[str, float])
-    fit_baseline(scores)  # type: ignore[arg-type]
-    fit_baseline(frame, "simple")  # type: ignore[call-arg]
-    fit_baseline(frame, learn_share=0.5)  # type: ignore[call-arg]
+    fit_baseline(scores)  # type: ignore[call-overload]
+    fit_baseline(frame, "simple")  # type: ignore[call-overload]
+    fit_baseline(frame, learn_share=0.5)  # type: ignore[call-overload]
     model.learnt_rows  # type: ignore[attr-defined]  # noqa: B018
 
 
