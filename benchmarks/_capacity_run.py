@@ -150,6 +150,13 @@ def fraud_rate(_: Task, frame: Any) -> None:
     fraud_rate(frame, "channel")
 
 
+def fraud_rate_by_customer(_: Task, frame: Any) -> None:
+    from synfin_analytics import fraud_rate
+
+    # By default there is a group for each pair of a customer and a merchant.
+    fraud_rate(frame, "channel", cluster="customer_id")
+
+
 def evaluate(_: Task, frame: Any) -> None:
     from synfin_analytics import evaluate
 
@@ -187,11 +194,14 @@ def detect_patterns(_: Task, frame: Any) -> None:
 
 
 CALLS = {
-    call.__name__: call
-    for call in (
-        fraud_rate, evaluate, engineer_features, window_features, time_split, detect_patterns,
-    )
-}  # fmt: skip
+    "fraud_rate": fraud_rate,
+    "fraud_rate(cluster='customer_id')": fraud_rate_by_customer,
+    "evaluate": evaluate,
+    "engineer_features": engineer_features,
+    "window_features": window_features,
+    "time_split": time_split,
+    "detect_patterns": detect_patterns,
+}
 
 
 # -- Measurements ----------------------------------------------------------------------------------

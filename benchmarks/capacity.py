@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SIZES = (200_000, 400_000, 800_000)
 LARGE = (5_000_000, 50_000_000)
+LARGE_CALLS = ("fraud_rate", "fraud_rate(cluster='customer_id')", "engineer_features")
 DAYS = 90
 #: Numbers of rows for which needs are extrapolated.
 TARGETS = (100_000_000, 10_000_000_000)
@@ -324,12 +325,18 @@ def table(reports: tuple[Path, ...], cores: int, gigabytes: int, hours: float) -
 
 @main.command()
 @click.option("--rows", "sizes", type=click.IntRange(min=1000), multiple=True, default=LARGE)
+@click.option("--call", "calls", type=click.Choice([*CALLS]), multiple=True, default=LARGE_CALLS)
 @click.option("--keep", is_flag=True, help="Keep the simulated worlds in --folder.")
 @memory_option
 @folder_option
 @json_option
 def large(
-    sizes: tuple[int, ...], keep: bool, memory: str, folder: Path | None, report: Path | None
+    sizes: tuple[int, ...],
+    calls: tuple[str, ...],
+    keep: bool,
+    memory: str,
+    folder: Path | None,
+    report: Path | None,
 ) -> None:
     """Simulate worlds, and compute their features and fraud rates, in bounded memory.
 
@@ -349,7 +356,7 @@ def large(
                 _record(measurements, SIMULATE, count_rows(world / "transactions"), simulated)
             rows = count_rows(world / "transactions")
             click.echo(f"{rows:,} rows in {size_in_mb(world):,.0f} MB of files", err=True)
-            for call in ("fraud_rate", "engineer_features"):
+            for call in calls:
                 result = run_in_process(ON_DISK, call, world, rows, memory)
                 _record(measurements, call, rows, result)
     if report is not None:
