@@ -187,10 +187,10 @@ def time_split(task: Task, frame: Any) -> None:
     _write(split.test, task.scratch / "test")
 
 
-def detect_patterns(_: Task, frame: Any) -> None:
+def detect_patterns(task: Task, frame: Any) -> None:
     from synfin_analytics import detect_patterns
 
-    detect_patterns(frame).summary()
+    detect_patterns(frame, **task.buckets).summary()
 
 
 CALLS = {
