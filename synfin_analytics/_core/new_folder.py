@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfin_analytics._core.arguments import format_value
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, SynfinError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,14 +64,18 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
+            partial = private / folder.name
+            partial.mkdir()  # with the usual permissions, unlike a temporary folder
             yield partial
             if folder.is_dir():
                 folder.rmdir()
             partial.rename(folder)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(private, ignore_errors=True)
+    except SynfinError:
+        raise  # a lost connection is an OSError as well
     except OSError as error:
         raise ArgumentError(
             f"Cannot write the folder {str(folder)!r}: {error.strerror or error}. Nothing of it "

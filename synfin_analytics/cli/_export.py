@@ -1,4 +1,4 @@
-"""Write batches of Arrow to one Parquet or CSV file, or to a partitioned Parquet dataset."""
+"""Write batches of Arrow to one Parquet or CSV file, or to a folder of Parquet files."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv, dataset, parquet
+from pyarrow import csv, parquet
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
+from synfin_analytics._core.new_folder import check_new_folder, new_folder
+from synfin_analytics.cli._dataset import (
+    ByBucket,
+    ByPeriod,
+    DatasetWriter,
+    Partition,
+    parquet_options,
+)
+from synfin_analytics.exceptions import ArgumentError, SynfinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from synfin_analytics.io import Batches
 
-#: Partition column: the folders of a dataset are named ``period=2026-03``.
-PERIOD = "period"
-_PERIOD_FORMATS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
-#: Minimum and maximum rows of a row group.
-_ROW_GROUP = (8_192, 131_072)
 
-
-def check_target(target: Path, partition_by: str | None, *, overwrite: bool) -> None:
+def check_target(target: Path, *, is_folder: bool, overwrite: bool) -> None:
     """Raise unless the target can be written, before anything is read.
 
     Raises
@@ -34,18 +36,21 @@ def check_target(target: Path, partition_by: str | None, *, overwrite: bool) -> 
     ArgumentError
         The target has no known suffix, exists, or is not an earlier export.
     """
-    if partition_by is None and target.suffix.lower() not in (".parquet", ".csv"):
+    if not is_folder and target.suffix.lower() not in (".parquet", ".csv"):
         raise ArgumentError(
             f"The target must end with .parquet or .csv; got {str(target)!r}. For a folder of "
-            "Parquet files use --partition-by month."
+            "Parquet files use --partition-by month or --buckets 64."
         )
     if not target.parent.is_dir():
         raise ArgumentError(f"The folder of the target must exist; got {str(target.parent)!r}.")
     if not target.exists():
         return
+    if is_folder and target.is_dir() and not any(target.iterdir()):
+        check_new_folder(target, "TARGET")
+        return
     if not overwrite:
         raise ArgumentError(f"{str(target)!r} exists; use --overwrite to replace it.")
-    if target.is_dir() == (partition_by is None) or (target.is_dir() and not _is_export(target)):
+    if target.is_dir() != is_folder or (is_folder and not _is_export(target)):
         raise ArgumentError(
             f"{str(target)!r} was not written by an export and is not replaced. Choose another "
             "target."
@@ -54,8 +59,9 @@ def check_target(target: Path, partition_by: str | None, *, overwrite: bool) -> 
 
 def _is_export(folder: Path) -> bool:
     """Whether a folder contains only partitions."""
+    beginnings = tuple(f"{partition.name}=" for partition in (ByPeriod, ByBucket))
     return all(
-        path.name.startswith(f"{PERIOD}=") or path.suffix == ".parquet" for path in folder.iterdir()
+        path.name.startswith(beginnings) or path.suffix == ".parquet" for path in folder.iterdir()
     )
 
 
@@ -63,8 +69,7 @@ def write_batches(
     batches: Batches,
     target: Path,
     *,
-    partition_by: str | None = None,
-    time_column: str = "timestamp",
+    partition: Partition | None = None,
     escape_formulas: bool = False,
     progress: Callable[[int], object] = lambda rows: None,  # noqa: ARG005 - called with the rows
 ) -> int:
@@ -78,19 +83,13 @@ def write_batches(
         The rows.
     target
         File, or folder of a partitioned dataset.
-    partition_by
-        "year", "month" or "day" for a partitioned dataset.
-    time_column
-        Column that determines the period.
+    partition
+        How the rows of a dataset are divided; None for a file.
     escape_formulas
         Whether to escape texts of a CSV file that a spreadsheet would run as formulas.
     progress
         Called with the number of rows of each batch.
     """
-    schema = batches.schema
-    if partition_by is not None:
-        schema = _add_period_field(schema, time_column)
-    unfinished = target.with_name(f".{target.name}.unfinished")
     n_rows = 0
 
     def count() -> Iterator[pa.RecordBatch]:
@@ -100,20 +99,33 @@ def write_batches(
             n_rows += batch.num_rows
             progress(batch.num_rows)
 
+    if partition is not None:
+        partition.check(batches.schema)
+        with new_folder(target.absolute()) as folder:
+            with DatasetWriter(folder, batches.schema, partition) as writer:
+                for batch in count():
+                    writer.write(batch)
+            _remove(target)
+    else:
+        _write_file(count(), batches.schema, target, escape_formulas=escape_formulas)
+    return n_rows
+
+
+def _write_file(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema, target: Path, *, escape_formulas: bool
+) -> None:
+    unfinished = target.with_name(f".{target.name}.unfinished")
     try:
-        if partition_by is not None:
-            parts = (_add_period(batch, schema, time_column, partition_by) for batch in count())
-            _write_dataset(parts, schema, unfinished)
-        elif target.suffix.lower() == ".csv":
+        if target.suffix.lower() == ".csv":
             schema = _to_csv_schema(schema)
             with csv.CSVWriter(unfinished, schema) as writer:
-                for batch in count():
+                for batch in batches:
                     writer.write_batch(
                         _to_csv_batch(batch, schema, escape_formulas=escape_formulas)
                     )
         else:
-            with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
-                for batch in count():
+            with parquet.ParquetWriter(unfinished, schema, **parquet_options(schema)) as writer:
+                for batch in batches:
                     writer.write_batch(batch)
         _remove(target)
         unfinished.rename(target)
@@ -124,7 +136,6 @@ def write_batches(
         raise ArgumentError(f"{str(target)!r} cannot be written: {reason}.") from error
     finally:
         _remove(unfinished)
-    return n_rows
 
 
 def _to_csv_schema(schema: pa.Schema) -> pa.Schema:
@@ -158,48 +169,6 @@ def _to_csv_batch(
             array = pc.replace_substring_regex(array, r"\A([=+\-@\t\r])", r"'\1")
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _add_period_field(schema: pa.Schema, time_column: str) -> pa.Schema:
-    if time_column not in schema.names:
-        raise NotFoundError("column", time_column, schema.names, location="the exported data")
-    dtype = schema.field(time_column).type
-    if not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
-        raise ArgumentError(
-            f"--time-column must be a column of timestamps or dates; {time_column!r} is {dtype}."
-        )
-    if PERIOD in schema.names:
-        raise ArgumentError(
-            f"The exported data must not have a column {PERIOD!r}, which the partitions use: "
-            "rename it."
-        )
-    return schema.append(pa.field(PERIOD, pa.string()))
-
-
-def _add_period(
-    batch: pa.RecordBatch, schema: pa.Schema, time_column: str, partition_by: str
-) -> pa.RecordBatch:
-    # Formatting a timestamp with a time zone would need the time zone database; it is UTC.
-    timestamps = batch.column(time_column).cast(pa.timestamp("us"))
-    period = pc.strftime(timestamps, format=_PERIOD_FORMATS[partition_by])
-    return pa.RecordBatch.from_arrays([*batch.columns, period], schema=schema)
-
-
-def _write_dataset(parts: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path) -> None:
-    min_rows, max_rows = _ROW_GROUP
-    folder.mkdir()
-    dataset.write_dataset(
-        pa.RecordBatchReader.from_batches(schema, parts),
-        folder,
-        format="parquet",
-        partitioning=dataset.partitioning(pa.schema([(PERIOD, pa.string())]), flavor="hive"),
-        min_rows_per_group=min_rows,
-        max_rows_per_group=max_rows,
-        file_options=dataset.ParquetFileFormat().make_write_options(compression="zstd"),
-    )
-    if not any(folder.iterdir()):  # a dataset without rows still has columns
-        columns = schema.remove(schema.get_field_index(PERIOD))
-        parquet.write_table(columns.empty_table(), folder / "part-0.parquet")
 
 
 def _remove(path: Path) -> None:

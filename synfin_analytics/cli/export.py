@@ -27,6 +27,17 @@ from synfin_analytics.cli._common import open_database
     help="Column that determines the period for --partition-by.",
 )
 @click.option(
+    "--buckets",
+    type=click.IntRange(1, 4096),
+    metavar="N",
+    help="Write a folder with N subfolders of Parquet files; all rows of a key are in one of them.",
+)
+@click.option(
+    "--bucket-by",
+    metavar="COLUMN",
+    help="Column with the key for --buckets: CRC-32 of its text, modulo N.  [default: customer_id]",
+)
+@click.option(
     "--use-decimal",
     is_flag=True,
     help="Write money as decimals instead of floats. For a table as CSV this is always the case.",
@@ -43,6 +54,8 @@ def export(
     query: str | None,
     partition_by: str | None,
     time_column: str,
+    buckets: int | None,
+    bucket_by: str | None,
     use_decimal: bool,
     escape_formulas: bool,
     overwrite: bool,
@@ -52,17 +65,27 @@ def export(
     TARGET ends with .parquet or .csv, or is the folder of a partitioned dataset. The rows are
     streamed in batches, so that any size fits into memory.
     """
+    from synfin_analytics.cli._dataset import ByBucket, ByPeriod, Partition
     from synfin_analytics.cli._export import check_target, write_batches
     from synfin_analytics.database.models import model_of
     from synfin_analytics.io import read_batches
 
     if len(tables) + (query is not None) != 1:
         raise click.UsageError("Specify either one TABLE or --query.")
-    is_csv = partition_by is None and target.suffix.lower() == ".csv"
+    if buckets is not None and partition_by is not None:
+        raise click.UsageError("Specify either --partition-by or --buckets.")
+    if bucket_by is not None and buckets is None:
+        raise click.UsageError("--bucket-by requires --buckets.")
+    partition: Partition | None = None
+    if partition_by is not None:
+        partition = ByPeriod(time_column, partition_by)
+    elif buckets is not None:
+        partition = ByBucket(bucket_by or "customer_id", buckets)
+    is_csv = partition is None and target.suffix.lower() == ".csv"
     if escape_formulas and not is_csv:
         raise click.UsageError("--escape-formulas requires a TARGET that ends with .csv.")
     source = query if query is not None else model_of(tables[0])
-    check_target(target, partition_by, overwrite=overwrite)
+    check_target(target, is_folder=partition is not None, overwrite=overwrite)
     # Decimals in CSV keep all digits, but a query may return numbers without a scale.
     use_decimal = use_decimal or (is_csv and bool(tables))
     with (
@@ -73,8 +96,7 @@ def export(
         rows = write_batches(
             batches,
             target,
-            partition_by=partition_by,
-            time_column=time_column,
+            partition=partition,
             escape_formulas=escape_formulas,
             progress=bar.update,
         )

@@ -98,12 +98,9 @@ def load(
         raise click.UsageError("Specify either TABLE or --layout.")
     if others and layout is None:
         raise click.UsageError("--join requires --layout.")
-    from synfin_analytics.cli._export import PERIOD
     from synfin_analytics.io import load_df
 
     mapping = parse_column_mapping(columns, ignore)
-    if any(file.glob(f"{PERIOD}=*")):  # a partitioned export: only the folders have this column
-        mapping.setdefault(PERIOD, None)
     if rejected is not None and options["on_invalid"] != "reject":
         raise ArgumentError("--rejected requires --on-invalid reject.")
     if rejected is not None and not rejected.parent.is_dir():

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Value in a folder's name that means NULL.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
+#: Key in the metadata of a file of an export: the column that only the names of its folders have.
+EXPORTED_PARTITION = b"synfin_partition"
+
 #: Folders of table formats, some of whose files hold no current rows.
 _TABLE_LOGS = {
     "_delta_log": ("Delta", "polars.scan_delta(folder)"),
@@ -115,20 +118,25 @@ def _open_files(
     files: list[DataFile], batch_rows: int, selected: Sequence[str] | None = None
 ) -> Source:
     names: dict[str, None] = {}
+    redundant: set[str] = set()
     height = 0
     for file in files:
         try:
             with file.open() as parquet:
                 columns = parquet.schema_arrow.names
+                metadata = parquet.schema_arrow.metadata or {}
                 height += parquet.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise _read_error(file.path, error) from error
         require_unique_columns(columns)
         names.update(dict.fromkeys(columns))
+        if EXPORTED_PARTITION in metadata:
+            redundant.add(metadata[EXPORTED_PARTITION].decode("utf-8", "replace"))
     keys = dict.fromkeys(key for file in files for key in file.partition if key not in names)
     all_names = [name for name in (*names, *keys) if selected is None or name in selected]
     batches = from_arrow(all_names, _read_batches(files, batch_rows, selected), batch_rows)
-    return Source(all_names, batches, height, texts=frozenset(keys) & set(all_names))
+    of_folders = frozenset(keys) & set(all_names)
+    return Source(all_names, batches, height, texts=of_folders, redundant=of_folders & redundant)
 
 
 def data_files(path: Path) -> list[DataFile]:

@@ -68,6 +68,8 @@ class Source:
     note: str = ""
     #: Columns whose cells are texts to parse, such as those from names of folders.
     texts: frozenset[str] = frozenset()
+    #: Columns that only the names of an export's folders have: they repeat another column.
+    redundant: frozenset[str] = frozenset()
     #: Names of the index levels of a pandas frame, which are not columns.
     index: tuple[str, ...] = ()
     #: Names that the header of a CSV file has more than once; the others are numbered: ``x.1``.

@@ -21,7 +21,7 @@ from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
 from synfin_analytics.exceptions import ArgumentError, SynfinError
 from synfin_analytics.io._formats import open_file
-from synfin_analytics.io._parquet import open_dataset
+from synfin_analytics.io._parquet import EXPORTED_PARTITION, NULL_PARTITION, open_dataset
 from synfin_analytics.io._source import LazyColumns, Source, SourceBatch, from_arrow, from_records
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from synfin_analytics._core.types import DataSource
 
 __all__ = [
+    "EXPORTED_PARTITION",
     "FAILED",
+    "NULL_PARTITION",
     "RawRows",
     "Source",
     "SourceBatch",

@@ -70,7 +70,9 @@ def match_columns(
             error.args = (f"{error} {source.note}".rstrip(),)
             raise error
     require_named(source.repeated, mapping)
-    targets = {name: mapping.get(name, name) for name in source.names}
+    targets = {
+        name: mapping.get(name, None if name in source.redundant else name) for name in source.names
+    }
     used_columns = {name: target for name, target in targets.items() if target is not None}
     names: dict[str, str] = {}
     for name, target in used_columns.items():
