@@ -175,8 +175,10 @@ PARAMETERS = {
     "RuleEvaluation.compare": "self old new",
     "proportion_interval": "successes trials interval_method confidence_level",
     "engineer_features": "df customers merchants label_delay start end output memory n_buckets",
-    "handbook_features": "df label_delay terminal n_buckets",
-    "window_features": "df by value windows lag closed include_current n_buckets",
+    "handbook_features": "df label_delay terminal start output memory n_buckets",
+    "window_features": (
+        "df by value windows lag closed include_current start output memory n_buckets"
+    ),
     "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start output",
     "fit_baseline": "df name version train_fraction label_delay",
     "score": "df model features column pos_label",

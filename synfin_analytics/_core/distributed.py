@@ -153,6 +153,10 @@ class DistributedFrame(ABC):
         """Keep the rows on the workers once they are computed, until the end of the context."""
 
     @abstractmethod
+    def where(self, name: str) -> DistributedFrame:
+        """Select the rows in which a boolean column is true, without this column."""
+
+    @abstractmethod
     def arrow_type(self, name: str) -> pa.DataType:
         """Return the type of a column of numbers or strings."""
 
@@ -317,6 +321,9 @@ class _SparkFrame(DistributedFrame):
         finally:
             native.unpersist()
 
+    def where(self, name: str) -> DistributedFrame:
+        return self._replace(self.native.where(f"`{name}`").drop(name))
+
     def arrow_type(self, name: str) -> pa.DataType:
         from pyspark.sql.pandas.types import to_arrow_type
 
@@ -410,6 +417,9 @@ class _DaskFrame(DistributedFrame):
     @contextlib.contextmanager
     def persisted(self) -> Iterator[DistributedFrame]:
         yield self._replace(self.native.persist())
+
+    def where(self, name: str) -> DistributedFrame:
+        return self._replace(self.native[self.native[name]].drop(columns=name))
 
     def arrow_type(self, name: str) -> pa.DataType:
         arrow_type = pa.array(self.native._meta[name], from_pandas=True).type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import polars as pl
@@ -274,27 +274,67 @@ class Parents:
         """Return the attributes for each transaction; all missing without a table."""
         if self.values is None:
             return make_null_columns(self.model, self.columns, len(frame))
-        values, key = self._find(frame, self.values), key_of(self.model)
+        values = self.find(frame)
         missing = values[EXISTS].is_null()
         if missing.any():
-            table = self.model.__tablename__
-            keys = frame[key].filter(missing)
-            n_missing = pluralize(keys.n_unique(), table.removesuffix("s"))
-            reason = f"is not in the table of {table} (add {n_missing}, or omit `{table}`)"
-            rows = frame[ROW] if ROW in frame.columns else None
-            raise_invalid_rows("transactions", key, reason, missing, rows)
+            keys = frame[key_of(self.model)].filter(missing)
+            self.raise_missing(keys.n_unique(), missing)
         return values
 
-    def _find(self, frame: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+    def find(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the attributes and ``EXISTS`` for each transaction; there must be a table."""
         key = key_of(self.model)
+        values = cast("pl.DataFrame", self.values)
         return frame.select(key).join(values, on=key, how="left", maintain_order="left")
+
+    def raise_missing(
+        self, n_keys: int, missing: pl.Series, row_numbers: pl.Series | None = None
+    ) -> NoReturn:
+        """Raise for the transactions under a mask, whose customer or merchant does not exist."""
+        table = self.model.__tablename__
+        n_missing = pluralize(n_keys, table.removesuffix("s"))
+        reason = f"is not in the table of {table} (add {n_missing}, or omit `{table}`)"
+        raise_invalid_rows("transactions", key_of(self.model), reason, missing, row_numbers)
 
 
 class JoinedParents(Parents):
     """Attributes that have been joined to the transactions, a row for each of them."""
 
-    def _find(self, _: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
-        return values
+    def find(self, _: pl.DataFrame) -> pl.DataFrame:
+        """Return the attributes that were joined."""
+        return cast("pl.DataFrame", self.values)
+
+
+class MissingParents:
+    """Transactions of which the customer or merchant does not exist, from all batches.
+
+    Parameters
+    ----------
+    parents
+        The table.
+    """
+
+    def __init__(self, parents: Parents) -> None:
+        self._parents, self._key = parents, key_of(parents.model)
+        self._rows: list[pl.Series] = []
+        self._keys: set[str] = set()
+
+    def note(self, frame: pl.DataFrame) -> None:
+        """Remember the rows of a batch without a row in the table."""
+        if self._parents.values is None:
+            return
+        keys = frame.select(ROW, self._key)
+        missing = keys.join(self._parents.values, on=self._key, how="anti", maintain_order="left")
+        if len(missing):
+            self._rows.append(missing[ROW])
+            self._keys.update(missing[self._key].unique())
+
+    def check(self) -> None:
+        """Raise an ArgumentError that lists all of them."""
+        if self._rows:
+            rows = pl.concat(self._rows)
+            every = pl.repeat(True, len(rows), dtype=pl.Boolean, eager=True)
+            self._parents.raise_missing(len(self._keys), every, rows)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

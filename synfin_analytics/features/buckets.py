@@ -1,26 +1,20 @@
-"""Features in bounded memory: transactions in buckets of customers and of merchants, on disk.
+"""The 69 features in bounded memory: transactions on disk, by customer and by merchant.
 
 Features of a transaction depend on payments of the same customer, or on those at the same merchant,
-never on both. So rows are divided twice. Buckets of merchants, which need few columns, are computed
-first; their features come back in the buckets of customers, row by row.
+never on both. Merchants, whose features need few columns, come first.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from synfin_analytics._core.dataframes import list_columns, native_frame, open_frame
-from synfin_analytics._core.new_folder import check_new_folder, new_folder
+from synfin_analytics._core.new_folder import check_new_folder
 from synfin_analytics.database.models import Transaction
-from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.features._compute import (
     FEATURES,
     compute_parts,
@@ -28,39 +22,41 @@ from synfin_analytics.features._compute import (
     feature_types,
     merchant_features,
 )
+from synfin_analytics.features._passes import (
+    ID,
+    BucketedRows,
+    IdTypes,
+    Pass,
+    batch_rows,
+    open_rows,
+    write_folder,
+)
 from synfin_analytics.features._payments import (
     MERCHANT_HISTORY,
     OPTIONAL,
     REQUIRED,
     ROW,
     History,
+    MissingParents,
     Parties,
     Payments,
     Scope,
     raise_repeated,
 )
-from synfin_analytics.features._spill import Spill
 from synfin_analytics.io.coerce import coerce_batches
-from synfin_analytics.io.sources import open_source, read_column_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics.io.sources import Source, SourceBatch
+    from synfin_analytics._core.types import Integers
+    from synfin_analytics.io.sources import SourceBatch
 
-_BUCKET = "__bucket"
-_SCHEMA = pa.schema({"transaction_id": pa.large_string(), **feature_types()})
-#: What merchants' features are computed from, and where their results belong.
-_MERCHANT_COLUMNS = (*MERCHANT_HISTORY, _BUCKET, ROW)
 #: Bytes that a row needs while the features of its customer, or of its merchant, are computed.
 _CUSTOMER_BYTES, _MERCHANT_BYTES = 3_000, 1_000
-#: Bytes of a row while it is read, checked and divided.
-_READ_BYTES = 2_000
-_MIN_BATCH = 10_000
-_MIN_BUCKETS, _BUCKETS_OF_A_GROUP = 256, 4
 #: Hashes of ids to read at a time.
 _HASHES = 1_000_000
 
@@ -80,7 +76,7 @@ class BucketOptions(Scope):
     @property
     def batch_rows(self) -> int:
         """Rows to read at a time."""
-        return max(self.memory // 4 // _READ_BYTES, _MIN_BATCH)
+        return batch_rows(self.memory)
 
 
 class BucketedTransactions:
@@ -88,8 +84,8 @@ class BucketedTransactions:
 
     Parameters
     ----------
-    customers, merchants
-        Frames, or None.
+    parties
+        Customers and merchants.
     options
         Period, labels and memory.
     scratch
@@ -100,21 +96,31 @@ class BucketedTransactions:
 
     def __init__(
         self,
+        parties: Parties,
+        options: BucketOptions,
+        scratch: Path,
+        n_rows: int | None = None,
+    ) -> None:
+        self._parties, self._options = parties, options
+        self._missing = [MissingParents(table) for table in (parties.customers, parties.merchants)]
+        of_merchants = Pass("merchant_id", MERCHANT_HISTORY, self._of_merchants, _MERCHANT_BYTES)
+        of_customers = Pass(
+            "customer_id", (*REQUIRED, *OPTIONAL), self._of_customers, _CUSTOMER_BYTES
+        )
+        self._rows = BucketedRows([of_merchants, of_customers], scratch, options.memory, n_rows)
+        self._ids, self._id_types = scratch / "ids", IdTypes()
+
+    @classmethod
+    def from_frames(
+        cls,
         customers: IntoFrame | None,
         merchants: IntoFrame | None,
         options: BucketOptions,
         scratch: Path,
         n_rows: int | None = None,
-    ) -> None:
-        self._parties = Parties.from_frames(customers, merchants)
-        self._options = options
-        self._group_rows = options.memory // 2 // _CUSTOMER_BYTES
-        n_groups = -(-(n_rows or 0) // self._group_rows)
-        n_buckets = min(max(_MIN_BUCKETS, _BUCKETS_OF_A_GROUP * n_groups), np.iinfo(np.uint16).max)
-        self._customers, self._merchants, self._results = (
-            Spill(scratch / name, n_buckets) for name in ("customers", "merchants", "results")
-        )
-        self._ids = scratch / "ids"
+    ) -> BucketedTransactions:
+        """Read the tables of customers and merchants."""
+        return cls(Parties.from_frames(customers, merchants), options, scratch, n_rows)
 
     def read(self, batches: Iterable[SourceBatch]) -> None:
         """Check all transactions and write them to their buckets.
@@ -126,28 +132,25 @@ class BucketedTransactions:
         """
         start = 0
         with self._ids.open("wb") as ids:
-            for frame in coerce_batches(batches, Transaction, (*REQUIRED, *OPTIONAL)):
+            columns = (*REQUIRED, *OPTIONAL)
+            for frame in coerce_batches(self._id_types.watch(batches), Transaction, columns):
                 n_rows = len(frame)
                 self._divide(frame.with_row_index(ROW, start), ids)
                 start += n_rows
         self._check_unique()
+        for missing in self._missing:
+            missing.check()
 
     def _divide(self, frame: pl.DataFrame, ids: BinaryIO) -> None:
-        ids.write(frame["transaction_id"].hash().to_numpy().tobytes())
+        ids.write(frame[ID].hash().to_numpy().tobytes())
         frame = frame.drop_nulls(REQUIRED)  # an error follows that lists all of them
-        if self._options.end is not None:
-            frame = frame.filter(pl.col("timestamp") < self._options.end)
-        category = self._parties.merchants.look_up(frame)["category"]
-        frame = frame.with_columns(
-            pl.col(ROW).cast(pl.Int64), pl.coalesce("merchant_category", category)
-        )
-        by_customer, by_merchant = (
-            (frame[key].hash() % self._customers.n_buckets).cast(pl.UInt16)
-            for key in ("customer_id", "merchant_id")
-        )
-        self._customers.append(frame, by_customer.to_numpy())
-        with_bucket = frame.with_columns(by_customer.alias(_BUCKET))
-        self._merchants.append(with_bucket.select(_MERCHANT_COLUMNS), by_merchant.to_numpy())
+        frame = frame.with_columns(pl.col(ROW).cast(pl.Int64))
+        for missing in self._missing:
+            missing.note(frame)
+        if self._parties.merchants.values is not None:
+            category = self._parties.merchants.find(frame)["category"]
+            frame = frame.with_columns(pl.coalesce("merchant_category", category))
+        self._rows.append(frame)
 
     def _check_unique(self) -> None:
         """Raise if an id occurs twice: look for equal hashes, some of them at a time."""
@@ -168,53 +171,41 @@ class BucketedTransactions:
 
     def _raise_repeated(self, hashes: pl.Series) -> None:
         """Raise unless different ids have these hashes."""
-        frames = (
-            self._customers.read(first, last).select(ROW, "transaction_id")
-            for first, last in self._customers.groups(self._group_rows)
-        )
-        same_hash = pl.col("transaction_id").hash().is_in(hashes.implode())
-        ids = pl.concat([frame.filter(same_hash) for frame in frames]).sort(ROW)
-        repeated = ~ids["transaction_id"].is_first_distinct()
+        same_hash = pl.col(ID).hash().is_in(hashes.implode())
+        frames = [frame.select(ROW, ID).filter(same_hash) for frame in self._rows.frames()]
+        ids = pl.concat(frames).sort(ROW)
+        repeated = ~ids[ID].is_first_distinct()
         if repeated.any():
-            raise_repeated("transactions", "transaction_id", repeated, ids[ROW])
+            raise_repeated("transactions", ID, repeated, ids[ROW])
 
     def features(self) -> Iterator[pa.Table]:
         """Yield ``transaction_id`` and the features for groups of customers, or one empty table."""
-        for first, last in self._merchants.groups(self._options.memory // 2 // _MERCHANT_BYTES):
-            results = _merchant_results(self._merchants.read(first, last), self._options)
-            self._results.append(results.drop(_BUCKET), results[_BUCKET].to_numpy())
-        self._merchants.remove()
-        for first, last in self._customers.groups(self._group_rows):
-            if not self._results.counts[first:last].any():
-                continue
-            frame = self._customers.read(first, last)
-            of_merchants = self._results.read(first, last).sort(ROW).drop(ROW)
-            table = _customer_results(frame, of_merchants, self._parties, self._options)
-            yield table.cast(_SCHEMA)
-        if not self._results.counts.any():
-            yield _SCHEMA.empty_table()
+        schema = pa.schema({ID: self._id_types.common, **feature_types()})
+        is_empty = True
+        for columns in self._rows.results():
+            table = pa.table({name: columns[name] for name in (ID, *FEATURES)}).cast(schema)
+            is_empty = False
+            yield table
+        if is_empty:
+            yield schema.empty_table()
+
+    def _of_merchants(self, frame: pl.DataFrame) -> tuple[Integers, dict[str, pa.Array]]:
+        history = History.from_columns(frame, self._options)
+        rows, order = _in_row_order(frame, history)
+        return rows, compute_parts([lambda: merchant_features(history)], order)
+
+    def _of_customers(self, frame: pl.DataFrame) -> tuple[Integers, dict[str, pa.Array]]:
+        parties = self._parties.without_merchants()
+        payments = Payments.from_transactions(frame, parties, self._options)
+        rows, order = _in_row_order(frame, payments)
+        return rows, compute_parts(customer_parts(payments), order)
 
 
-def _merchant_results(frame: pl.DataFrame, options: BucketOptions) -> pl.DataFrame:
-    history = History.from_columns(frame, options)
+def _in_row_order(frame: pl.DataFrame, history: History) -> tuple[Integers, Integers]:
+    """Return the positions of the selected rows in the frame and in the history."""
     rows = history.row[history.selected]
-    columns = compute_parts([lambda: merchant_features(history)], np.arange(len(rows)))
-    return frame.select(ROW, _BUCKET)[rows].with_columns(
-        pl.Series(name, values) for name, values in columns.items()
-    )
-
-
-def _customer_results(
-    frame: pl.DataFrame, of_merchants: pl.DataFrame, parties: Parties, options: BucketOptions
-) -> pa.Table:
-    payments = Payments.from_transactions(frame, parties.without_merchants(), options)
-    rows = payments.row[payments.selected]
-    order = np.argsort(frame[ROW].to_numpy()[rows])  # that of the input, and of the merchants' rows
-    ids = frame["transaction_id"][rows[order]].to_arrow()
-    del frame
-    columns = compute_parts(customer_parts(payments), order)
-    columns |= {name: of_merchants[name].to_arrow() for name in of_merchants.columns}
-    return pa.table({"transaction_id": ids, **{name: columns[name] for name in FEATURES}})
+    order = np.argsort(frame[ROW].to_numpy()[rows])
+    return rows[order], order
 
 
 def engineer_to_folder(
@@ -243,29 +234,15 @@ def engineer_to_folder(
         A scan of the folder.
     """
     folder = check_new_folder(output, "output")
-    source = _open_transactions(df, options.batch_rows)
+    source = open_rows(df, REQUIRED, OPTIONAL, "engineer_features", options.memory)
+    scope = options
     if "label_available_at" in source.names:
-        options = dataclasses.replace(options, label_delay=None)
-    with new_folder(folder) as partial, tempfile.TemporaryDirectory(dir=partial) as scratch:
-        transactions = BucketedTransactions(
-            customers, merchants, options, Path(scratch), source.height
-        )
+        scope = dataclasses.replace(options, label_delay=None)
+    parties = Parties.from_frames(customers, merchants)
+
+    def compute(scratch: Path) -> Iterator[pa.Table]:
+        transactions = BucketedTransactions(parties, scope, scratch, source.height)
         transactions.read(source.batches)
-        for number, table in enumerate(transactions.features()):
-            path = partial / f"part-{number:05}.parquet"
-            pq.write_table(table, path, compression="zstd")
-    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)  # names may have brackets
+        yield from transactions.features()
 
-
-def _open_transactions(df: Any, batch_rows: int) -> Source:
-    columns = (*REQUIRED, *OPTIONAL)
-    data = native_frame(df)
-    is_path = isinstance(data, str | Path)
-    frame = None if is_path else open_frame(data, "engineer_features")
-    names = read_column_names(data) if frame is None else list_columns(frame)
-    for name in REQUIRED:
-        if name not in names:
-            raise NotFoundError("column", name, names, location="the transactions")
-    if frame is None:
-        return open_source(data, batch_rows, columns=columns)
-    return open_source(frame.select(*(set(names) & set(columns))).to_native(), batch_rows)
+    return write_folder(folder, compute)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from synfin_analytics._core.arguments import parse_size, refuse_spelling
+from synfin_analytics._core.arguments import refuse_spelling
 from synfin_analytics._core.dataframes import native_frame
 from synfin_analytics._core.dates import Bound, parse_duration, parse_range
 from synfin_analytics._core.distributed import open_distributed
 from synfin_analytics.database.models import Transaction
-from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features._compute import FEATURES, compute_features
+from synfin_analytics.features._destination import Destination
 from synfin_analytics.features._distributed import engineer_distributed
 from synfin_analytics.features._payments import (
     CUSTOMER_COLUMNS,
@@ -30,6 +29,8 @@ from synfin_analytics.features.buckets import BucketOptions, engineer_to_folder
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_frame_like
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
     from narwhals.typing import IntoDataFrameT, IntoFrame, IntoLazyFrame
 
@@ -53,7 +54,7 @@ def engineer_features(
     start: Bound = ...,
     end: Bound = ...,
     output: str | Path,
-    memory: str | int = ...,
+    memory: str | int | None = ...,
 ) -> pl.LazyFrame: ...
 @overload
 def engineer_features(
@@ -98,7 +99,7 @@ def engineer_features(
     start: Bound = None,
     end: Bound = None,
     output: str | Path | None = None,
-    memory: str | int = "2GB",
+    memory: str | int | None = None,
     n_buckets: int | None = None,
 ) -> Any:
     """Compute the 69 features of ``ml_features``, each from what was known at the time.
@@ -137,8 +138,9 @@ def engineer_features(
         owner can read it. The temporary files, of about 300 bytes a row, are beside it until then.
         Not for Dask and PySpark.
     memory
-        About how much memory to use with ``output``: bytes, or a size such as ``"500MB"``. All rows
-        of one customer, or of one merchant, are in memory at a time, however many they are.
+        About how much memory to use with ``output``: bytes, or a size such as ``"500MB"``, by
+        default ``"2GB"``. All rows of one customer, or of one merchant, are in memory at a time,
+        however many they are.
     n_buckets
         For Dask and PySpark, how many groups of customers, and of merchants, to compute; a worker
         has one group in memory, at about 3 kB a row. Default: partitions of Dask's frame, or
@@ -151,7 +153,7 @@ def engineer_features(
         each transaction of the period, in the order of ``df``; of the same kind as ``df`` (polars
         for a LazyFrame, pyarrow for DuckDB; pandas keeps its index). For Dask and PySpark, a lazy
         frame of the engine in no order: nothing is computed or collected yet. With ``output``, a
-        polars LazyFrame of its files, whose ids are texts, in no order. Formula, unit and window of
+        polars LazyFrame of its files, in no order. Formula, unit and window of
         each feature are in the guide, and in ``synfin_analytics.features.DEFINITIONS``.
 
     Raises
@@ -185,25 +187,17 @@ def engineer_features(
     """
     delay = parse_duration(label_delay, "label_delay") // dt.timedelta(microseconds=1)
     first, after = parse_range(start, end)
-    distributed = open_distributed(native_frame(df), "engineer_features", n_buckets)
+    data: Any = native_frame(df)
+    distributed = open_distributed(data, "engineer_features", n_buckets)
+    destination = Destination("engineer_features", output, memory, n_buckets)
+    destination.check(df, is_distributed=distributed is not None)
     if output is not None:
-        if distributed is not None:
-            raise ArgumentError(
-                "`output` is for transactions on one machine; got a frame of Dask or PySpark. "
-                "Omit it, and write the lazy frame that is returned: `to_parquet(folder)` with "
-                "Dask, `write.parquet(folder)` with PySpark."
-            )
-        options = BucketOptions(delay, first, after, parse_size(memory, "memory"))
+        options = BucketOptions(delay, first, after, destination.bytes)
         return engineer_to_folder(df, customers, merchants, options, output)
-    if isinstance(df, str | Path):
-        raise ArgumentError(
-            "With the path of a file, `output` must be a new folder for the features; got None. "
-            "For a DataFrame of features, pass polars.scan_parquet(path)."
-        )
     if distributed is not None:
         return engineer_distributed(distributed, customers, merchants, Scope(delay, first, after))
     parties = Parties.from_frames(customers, merchants)
-    rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
+    rows = collect_columns(data, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     keys = {"transaction_id", "device_id"}
     keys |= {"customer_id"} if customers is None else set()
     keys |= {"merchant_id"} if merchants is None else set()

@@ -17,7 +17,7 @@ from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import to_frame
 from synfin_analytics._core.validation.outcome import CellErrors, summarize
 from synfin_analytics._core.validation.rules import Range
-from synfin_analytics._core.validation.spec import spec_of
+from synfin_analytics._core.validation.spec import ColumnSpec, spec_of
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.models import TIME_OF_DAY
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from synfin_analytics._core.output import Output
     from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.validation.columns import Column
-    from synfin_analytics._core.validation.spec import ColumnSpec
     from synfin_analytics.database.models import Base
     from synfin_analytics.io._source import SourceBatch
 
@@ -106,8 +105,8 @@ def coerce_columns(
     names
         The columns; one that the frame does not have is NULL in every row.
     keys
-        Columns of texts that are only compared: integers are equal if their texts are, and need
-        not become texts.
+        Columns that are only compared; the table need not have them. Integers are equal if their
+        texts are, and need not become texts.
 
     Raises
     ------
@@ -129,8 +128,7 @@ def check_cells(
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """Return what :func:`coerce_columns` does, with NULL for invalid cells, and what is wrong."""
     batches = open_source(rows.to_native(), _BATCH_ROWS).batches
-    spec, schema = spec_of(model), rows.schema
-    columns = {name: _relax(spec.columns[name]) for name in names}
+    schema, columns = rows.schema, _columns(model, names, keys)
     for name in keys:
         if schema.get(name) in _INTEGERS:
             columns[name] = _as_integer(columns[name])
@@ -141,16 +139,28 @@ def check_cells(
 
 
 def coerce_batches(
-    batches: Iterable[SourceBatch], model: type[Base], names: Sequence[str]
+    batches: Iterable[SourceBatch],
+    model: type[Base],
+    names: Sequence[str],
+    *,
+    keys: Collection[str] = (),
 ) -> Iterator[pl.DataFrame]:
     """Yield each batch as :func:`coerce_columns` does; raise for all of them after the last one."""
-    spec = spec_of(model)
-    columns = {name: _relax(spec.columns[name]) for name in names}
+    columns = _columns(model, names, keys)
     errors: list[CellErrors] = []
     for batch in batches:
         yield _coerce_batch(batch, columns, errors)
     if errors:
-        raise_problems(spec.name, summarize(errors))
+        raise_problems(spec_of(model).name, summarize(errors))
+
+
+def _columns(
+    model: type[Base], names: Sequence[str], keys: Collection[str]
+) -> dict[str, ColumnSpec]:
+    """Return what each column accepts; a key that the table does not have is a text."""
+    columns = spec_of(model).columns
+    others = {name: ColumnSpec(name, "text", pl.String()) for name in keys}
+    return {name: _relax(columns.get(name) or others[name]) for name in names}
 
 
 def _coerce_batch(

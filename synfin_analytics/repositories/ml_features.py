@@ -288,7 +288,9 @@ def _engineer(
     options = BucketOptions(delay, start, end, memory)
     n_rows = session.execute(_ESTIMATED_ROWS, {"name": Transaction.__tablename__}).scalar_one()
     with tempfile.TemporaryDirectory(prefix="synfin-features-") as scratch:
-        transactions = BucketedTransactions(customers, merchants, options, Path(scratch), n_rows)
+        transactions = BucketedTransactions.from_frames(
+            customers, merchants, options, Path(scratch), n_rows
+        )
         with read_batches(_with_history(columns, period), session=session) as batches:
             rows = pa.RecordBatchReader.from_batches(batches.schema, batches)
             transactions.read(open_source(rows, options.batch_rows).batches)

@@ -111,6 +111,20 @@ def test_the_handbooks_features_are_appended_to_the_frame(distribute, payments):
     assert_frame_equal(features.select(columns), expected.select(columns), check_column_order=False)
 
 
+@pytest.mark.parametrize("call", [window_features, handbook_features])
+def test_the_features_of_new_rows_are_those_of_all_rows(distribute, payments, call):
+    payments = payments.with_columns(pl.col("is_fraud").fill_null(value=False))
+    day = payments["timestamp"].max().date()
+    new = in_order_of_ids(call(distribute(payments), start=day, n_buckets=3))
+    in_id_order = payments.sort(pl.col("transaction_id").str.slice(1).cast(int))
+    expected = in_id_order.filter(pl.col("timestamp") >= day)
+    expected = expected.hstack(call(in_id_order, start=day)).sort("transaction_id")
+    columns = ["transaction_id", *expected.columns[len(payments.columns) :]]
+    assert 0 < len(expected) < len(payments)
+    assert set(new.columns) == set(expected.columns)
+    assert_frame_equal(new.select(columns), expected.select(columns), check_exact=True)
+
+
 # -- What is refused ------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics import ArgumentError, NotFoundError, engineer_features, load_df
-from synfin_analytics.features import FEATURES, buckets
+from synfin_analytics.features import FEATURES, _passes, buckets
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def small_groups(monkeypatch):
     """Let a few rows fill the memory, so that there are many batches and groups."""
     monkeypatch.setattr(buckets, "_CUSTOMER_BYTES", 10**7)
     monkeypatch.setattr(buckets, "_MERCHANT_BYTES", 10**7)
-    monkeypatch.setattr(buckets, "_MIN_BATCH", 4)
-    monkeypatch.setattr(buckets, "_READ_BYTES", 10**9)
+    monkeypatch.setattr(_passes, "_MIN_BATCH", 4)
+    monkeypatch.setattr(_passes, "_READ_BYTES", 10**9)
 
 
 def in_order(features):

@@ -127,6 +127,17 @@ def test_where_there_is_no_key_nothing_is_known():
     assert computed.rows() == [(1, 1.25), (2, 1.875), (3, 8.75 / 3), (None, None)]
 
 
+def test_without_a_terminal_its_features_are_missing():
+    computed = handbook_features(four(is_fraud=False), terminal="card_id")
+    assert computed["terminal_count_7d"].to_list() == [0, 0, 0, None]
+    assert computed["terminal_risk_7d"].to_list() == [0, 0, 0, None]
+
+
+def test_any_column_may_group_the_rows():
+    rows = four(shop=["x", "y", "x", None])
+    assert window_features(rows, by="shop", windows="1d")["count_1d"].to_list() == [1, 1, 2, None]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

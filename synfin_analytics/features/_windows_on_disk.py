@@ -1,0 +1,90 @@
+"""Windows in bounded memory: rows on disk, by the keys of the windows."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from synfin_analytics._core.new_folder import check_new_folder
+from synfin_analytics.database.models import Transaction
+from synfin_analytics.features._passes import (
+    ID,
+    BucketedRows,
+    IdTypes,
+    Pass,
+    open_rows,
+    write_folder,
+)
+from synfin_analytics.features._payments import ROW
+from synfin_analytics.features._windows import check_summable, select_from
+from synfin_analytics.io.coerce import coerce_batches
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from synfin_analytics._core.types import Integers
+    from synfin_analytics.features._destination import Destination
+    from synfin_analytics.features._windows import WindowColumns
+
+#: Bytes that a row needs while its windows are computed.
+_ROW_BYTES = 1_000
+
+
+def windows_to_folder(
+    df: Any,
+    parts: Sequence[WindowColumns],
+    names: Sequence[str],
+    start: dt.datetime | None,
+    destination: Destination,
+    summed: str | None,
+) -> pl.LazyFrame:
+    """Write ``transaction_id`` and the columns to a new folder; see :func:`window_features`.
+
+    Rows with the same timestamp count in the order of ``df``, as in memory.
+    """
+    memory = destination.bytes
+    folder = check_new_folder(destination.output or "", "output")
+    inputs = tuple(dict.fromkeys((ID, *(name for part in parts for name in part.inputs))))
+    source = open_rows(df, inputs, (), destination.caller, memory)
+    if summed is not None:
+        check_summable(summed)
+    passes = [
+        Pass(part.key, part.inputs, partial(_compute_group, part, start), _ROW_BYTES)
+        for part in parts
+    ]
+    types = {name: dtype for part in parts for name, dtype in part.types.items()}
+
+    def compute(scratch: Path) -> Iterator[pa.Table]:
+        rows, id_types, n_rows = BucketedRows(passes, scratch, memory, source.height), IdTypes(), 0
+        batches = id_types.watch(source.batches)
+        for frame in coerce_batches(batches, Transaction, inputs, keys=[p.key for p in parts]):
+            rows.append(frame.with_row_index(ROW, n_rows).with_columns(pl.col(ROW).cast(pl.Int64)))
+            n_rows += len(frame)
+        schema = pa.schema({ID: id_types.common, **{name: types[name] for name in names}})
+        is_empty = True
+        for columns in rows.results():
+            is_empty = False
+            yield pa.table({name: columns[name] for name in (ID, *names)}).cast(schema)
+        if is_empty:
+            yield schema.empty_table()
+
+    return write_folder(folder, compute)
+
+
+def _compute_group(
+    part: WindowColumns, start: dt.datetime | None, frame: pl.DataFrame
+) -> tuple[Integers, dict[str, pa.Array]]:
+    """Compute the columns of all rows of some keys; see :class:`Pass`."""
+    selected = select_from(frame, start)
+    positions = np.arange(len(frame)) if selected is None else np.flatnonzero(selected)
+    order = np.argsort(frame[ROW].to_numpy()[positions])
+    columns = part.compute(frame, selected)
+    return positions[order], {
+        name: values.take(pa.array(order)) for name, values in columns.items()
+    }
