@@ -75,6 +75,10 @@ class DistributedFrame(ABC):
         """Join another frame of the engine."""
 
     @abstractmethod
+    def first_rows(self, key: str, count: str) -> DistributedFrame:
+        """Select one row for each key, and add the column ``count``: how many rows have the key."""
+
+    @abstractmethod
     def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         """Apply a function to tables that have all rows of some keys, each in one of them.
 
@@ -220,6 +224,13 @@ class _SparkFrame(DistributedFrame):
     def join(self, other: DistributedFrame, key: str, how: str) -> DistributedFrame:
         return self._replace(self.native.join(other.native, on=key, how=how))
 
+    def first_rows(self, key: str, count: str) -> DistributedFrame:
+        from pyspark.sql import functions as sf
+
+        others = [sf.first(f"`{name}`").alias(name) for name in self.columns if name != key]
+        rows = self.native.groupBy(f"`{key}`").agg(*others, sf.count("*").alias(count))
+        return self._replace(rows)
+
     def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         return self._apply(key, _ship(function), schema)
 
@@ -358,6 +369,11 @@ class _DaskFrame(DistributedFrame):
         # Dask warns where one key consists of Python's strings and the other of Arrow's.
         same_type = other.native.astype({key: self.native.dtypes[key]})
         return self._replace(self.native.merge(same_type, on=key, how=how))
+
+    def first_rows(self, key: str, count: str) -> DistributedFrame:
+        statistics = {name: "first" for name in self.columns if name != key} | {count: "sum"}
+        groups = self.native.assign(**{count: 1}).groupby(key)
+        return self._replace(groups.agg(statistics).reset_index())
 
     def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         return self._map(self._shuffle(key), function, schema)

@@ -11,7 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from synfin_analytics._core.distributed import open_distributed
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.database.models import Customer, Merchant, Transaction
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features._compute import (
     FEATURES,
     MERCHANT_FEATURES,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from synfin_analytics.database.models import Base
 
 _ID = "transaction_id"
+#: How many rows of a table of customers or merchants have the same key.
+_N_ROWS = "__n_rows"
 
 
 def engineer_distributed(
@@ -121,8 +125,10 @@ def _join(rows: DistributedFrame, parents: Any, model: type[Base]) -> Distribute
     else:
         table.require([key], f"the {model.__tablename__}")
         table = table.select(name for name in (key, *columns) if name in table.columns)
-    names = {name: _joined_name(model, name) for name in (*columns, EXISTS)}
-    table = table.add_constant(EXISTS, value=True).rename(names)
+        table = table.first_rows(key, _N_ROWS)  # repeated keys would repeat the transactions
+    names = {name: _joined_name(model, name) for name in (*columns, EXISTS, _N_ROWS)}
+    table = table.add_constant(EXISTS, value=True)
+    table = table.rename({name: names[name] for name in names if name in table.columns})
     return rows.join(table, key, "left")
 
 
@@ -155,12 +161,26 @@ class _Computation(Scope):
         columns = _CUSTOMERS_AND_MERCHANTS[model]
         if model.__tablename__ not in self.tables:
             return Parents(model, columns, None)
-        names = {_joined_name(model, name): name for name in (*columns, EXISTS)}
+        names = {_joined_name(model, name): name for name in (*columns, EXISTS, _N_ROWS)}
         values: Any = nw.from_native(rows, eager_only=True)
         values = values.select(*(name for name in names if name in values.columns)).rename(names)
+        if _N_ROWS in values.columns:
+            _check_one_row(values, model)
         exists = pl.Series(EXISTS, values[EXISTS].to_list(), pl.Boolean)
         return JoinedParents(
             model, columns, coerce_columns(values, model, columns).with_columns(exists)
+        )
+
+
+def _check_one_row(values: nw.DataFrame[Any], model: type[Base]) -> None:
+    """Raise an ArgumentError unless each transaction has one customer, or merchant."""
+    n_repeated = len(values.filter(nw.col(_N_ROWS) > 1))
+    if n_repeated:
+        table = model.__tablename__
+        raise ArgumentError(
+            f"`{table}` must have one row for each {key_of(model)}; "
+            f"{pluralize(n_repeated, 'transaction')} of one group "
+            f"{'has' if n_repeated == 1 else 'have'} several."
         )
 
 

@@ -169,7 +169,7 @@ class IdTypes:
         """The integer type of all ids, or that of texts."""
         if len(self._types) == 1:
             (dtype,) = self._types
-            if dtype.is_integer():
+            if dtype.is_integer() and dtype not in (pl.Int128, pl.UInt128):  # which Arrow lacks
                 return pl.Series([], dtype=dtype).to_arrow().type
         return pa.large_string()
 

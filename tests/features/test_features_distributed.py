@@ -135,6 +135,22 @@ def test_a_missing_column_is_named_at_once(distribute, payments, call):
         call(frame)
 
 
+@pytest.mark.parametrize("table", ["customers", "merchants"])
+def test_a_repeated_customer_or_merchant_is_named(distribute, payments, table):
+    people, shops, _ = world()
+    tables = {"customers": people, "merchants": shops}
+    tables[table] = pl.concat([tables[table], tables[table]])
+    key = f"{table.removesuffix('s')}_id"
+    with pytest.raises(
+        (ArgumentError, PythonException), match=rf"`{table}` must have one row for each {key}; "
+    ):
+        in_order_of_ids(
+            engineer_features(
+                distribute(payments), *(distribute(frame) for frame in tables.values())
+            )
+        )
+
+
 def test_windows_are_checked_at_once(distribute, payments):
     with pytest.raises(ArgumentError, match="`closed` must be one of"):
         window_features(distribute(payments), closed="open")

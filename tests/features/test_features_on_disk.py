@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+from functools import partial
 
 import duckdb
 import polars as pl
@@ -99,6 +100,36 @@ def test_each_file_has_all_rows_of_its_customers(tmp_path):
     assert sum(map(len, customers)) == rows["customer_id"].n_unique()
 
 
+def test_a_bucket_with_too_many_rows_is_divided_again(tmp_path, small_groups, monkeypatch):
+    monkeypatch.setattr(_passes, "_MIN_BUCKETS", 1)
+    monkeypatch.setattr(_passes, "_BUCKETS_OF_A_GROUP", 0)
+    people, shops, rows = world()
+    features = engineer_features(
+        rows.lazy(), people, shops, output=tmp_path / "features", memory="100MB"
+    )
+    assert_frame_equal(
+        in_order(features),
+        engineer_features(rows, people, shops).sort("transaction_id"),
+        check_exact=True,
+    )
+    n_files = len(list((tmp_path / "features").iterdir()))
+    assert n_files == rows["customer_id"].n_unique()  # all of whom have more rows than fit
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt16])
+def test_ids_keep_their_type(tmp_path, dtype):
+    rows = world().transactions
+    rows = rows.with_columns(
+        pl.col("timestamp").dt.truncate("1d"),
+        transaction_id=pl.int_range(7, pl.len() + 7).reverse().cast(dtype),
+    )
+    features = engineer_features(rows, output=tmp_path / "features", memory="100MB").collect()
+    expected = engineer_features(rows)
+    assert_frame_equal(
+        features.sort("transaction_id"), expected.sort("transaction_id"), check_exact=True
+    )
+
+
 def test_the_folder_can_be_loaded(tmp_path, manager):
     people, shops, rows = world()
     for name, frame in (("customers", people), ("merchants", shops), ("transactions", rows)):
@@ -164,6 +195,38 @@ def test_a_customer_that_is_not_in_its_table_is_reported_with_the_row(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(params=["in memory", "on disk"])
+def engineer(request, tmp_path):
+    """Engineer features in memory, or on disk in small groups."""
+    if request.param == "in memory":
+        return engineer_features
+    request.getfixturevalue("small_groups")
+    return partial(engineer_features, output=tmp_path / "features", memory="100MB")
+
+
+def test_an_id_that_repeats_after_the_end_is_reported(engineer):
+    rows = world().transactions.sort("timestamp")
+    ids = [*rows["transaction_id"][:-1], rows["transaction_id"][-2]]
+    rows = rows.with_columns(pl.Series("transaction_id", ids))
+    n_last = len(rows) - 1
+    with pytest.raises(ArgumentError, match=rf"repeats the key of an earlier row: 1 row: {n_last}"):
+        engineer(rows, end=rows["timestamp"][0] + dt.timedelta(days=5))
+
+
+@pytest.mark.parametrize("key", ["customer_id", "merchant_id"])
+@pytest.mark.parametrize("days", [-100, 100])
+def test_every_customer_and_merchant_is_looked_up(engineer, key, days):
+    people, shops, rows = world()
+    unknown = pl.when(pl.int_range(pl.len()).is_in([3, 50])).then(pl.lit("nobody"))
+    rows = rows.with_columns(unknown.otherwise(key).alias(key))
+    period = {"start": rows["timestamp"].max() + dt.timedelta(days=1)} if days > 0 else {}
+    period |= {"end": rows["timestamp"].min()} if days < 0 else {}
+    table = f"{key.removesuffix('_id')}s"
+    message = rf"{key}: is not in the table of {table} \(add 1 .*\): 2 rows: 3, 50"
+    with pytest.raises(ArgumentError, match=message):
+        engineer(rows, people, shops, **period)
+
+
 def test_a_folder_with_files_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("keep")
     with pytest.raises(ArgumentError, match=r"must be a new or an empty folder; .* 1 entry"):
@@ -212,7 +275,7 @@ def test_a_missing_column_is_named_before_anything_is_read(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("memory", ["2", "1MB", 5_000_000, None, True, "2 gigabytes"])
+@pytest.mark.parametrize("memory", ["2", "1MB", 5_000_000, True, "2 gigabytes"])
 def test_memory_is_a_size(tmp_path, memory):
     with pytest.raises(ArgumentError, match="`memory` must be a size of at least 100 MB"):
         engineer_features(world().transactions, output=tmp_path / "features", memory=memory)
