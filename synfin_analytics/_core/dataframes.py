@@ -79,6 +79,24 @@ def is_frame(value: object) -> bool:
     return True
 
 
+def is_lazy_frame(value: object) -> bool:
+    """Whether a value is a DataFrame whose rows are not in memory, or not yet.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> is_lazy_frame(pl.LazyFrame()), is_lazy_frame(pl.DataFrame()), is_lazy_frame([1.5])
+    (True, False, False)
+    """
+    if nw.dependencies.is_dask_dataframe(value):
+        return True
+    try:
+        frame: object = nw.from_native(value, pass_through=True)
+    except nw.exceptions.DuplicateError:
+        return False
+    return isinstance(frame, nw.LazyFrame)
+
+
 def open_frame(df: Any, caller: str) -> Frame:
     """Wrap a frame of any engine except Dask.
 

@@ -17,7 +17,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import narwhals as nw
 import numpy as np
@@ -285,6 +285,7 @@ def aggregate_counts(
     caller: str,
     then: Transform | None = None,
     maxima: Collection[str] = (),
+    minima: Collection[str] = (),
 ) -> nw.DataFrame[Any]:
     """Sum by group, in the frame's own engine, what each row adds to the counts.
 
@@ -304,8 +305,8 @@ def aggregate_counts(
         Name of the public function, for messages.
     then
         Reduces the sums further before they leave the engine; pickles like ``select``.
-    maxima
-        Columns of the selection of which the maximum is returned instead of the sum.
+    maxima, minima
+        Columns of the selection of which the maximum or minimum is returned instead of the sum.
 
     Returns
     -------
@@ -319,16 +320,40 @@ def aggregate_counts(
     ArgumentError
         ``df`` is not a DataFrame.
     """
+    counts: Any = aggregate_lazily(
+        df, columns, keys, select, caller=caller, then=then, maxima=maxima, minima=minima
+    )
+    if nw.dependencies.is_dask_dataframe(counts):
+        counts = counts.compute()  # type: ignore[no-untyped-call]
+    return collect(nw.from_native(counts))
+
+
+def aggregate_lazily(
+    df: Any,
+    columns: Sequence[str],
+    keys: Sequence[str],
+    select: Transform,
+    *,
+    caller: str,
+    then: Transform | None = None,
+    maxima: Collection[str] = (),
+    minima: Collection[str] = (),
+) -> Any:
+    """Aggregate as :func:`aggregate_counts`, but return a lazy frame of the engine.
+
+    For pandas and pyarrow it is a frame in memory; for Dask it has one partition.
+    """
     columns = list(dict.fromkeys(columns))
+    extrema = _Extrema(frozenset(maxima), frozenset(minima))
     if nw.dependencies.is_dask_dataframe(df):
         check_columns(columns, list(df.columns))
-        return _aggregate_partitions(df[columns], list(keys), select, then or _unchanged, maxima)
+        return _aggregate_partitions(df[columns], list(keys), select, then or _unchanged, extrema)
     frame = open_frame(df, caller)
     check_columns(columns, list_columns(frame))
     if frame.implementation.is_polars():
         frame = frame.lazy()  # plans all of it together, in half the time
-    sums = sum_by(select(normalize_types(frame.select(*columns))), keys, maxima)
-    return collect(sums if then is None else then(sums))
+    sums = sum_by(select(normalize_types(frame.select(*columns))), keys, *extrema)
+    return (sums if then is None else then(sums)).to_native()
 
 
 def check_amounts(
@@ -358,13 +383,21 @@ def check_amounts(
         )
 
 
-def sum_by(rows: Frame, keys: Sequence[str], maxima: Collection[str] = ()) -> Frame:
-    """Sum all other columns by ``keys``, NULL a group of its own; of ``maxima`` the maximum."""
-    sums = [
-        nw.col(name).max() if name in maxima else nw.col(name).sum()
-        for name in rows.collect_schema().names()
-        if name not in keys
-    ]
+def sum_by(
+    rows: Frame,
+    keys: Sequence[str],
+    maxima: Collection[str] = (),
+    minima: Collection[str] = (),
+) -> Frame:
+    """Sum all other columns by ``keys``, NULL a group of its own; of some the extreme instead."""
+
+    def aggregate(name: str) -> nw.Expr:
+        column = nw.col(name)
+        if name in maxima:
+            return column.max()
+        return column.min() if name in minima else column.sum()
+
+    sums = [aggregate(name) for name in rows.collect_schema().names() if name not in keys]
     if keys:
         return rows.group_by(*keys, drop_null_keys=False).agg(*sums)
     return rows.select(*sums)
@@ -376,33 +409,36 @@ def sum_by(rows: Frame, keys: Sequence[str], maxima: Collection[str] = ()) -> Fr
 # package that is not released yet, and supports neither months nor decimals.
 
 
+class _Extrema(NamedTuple):
+    maxima: frozenset[str]
+    minima: frozenset[str]
+
+
 def _aggregate_partitions(
-    df: Any, keys: list[str], select: Transform, then: Transform, maxima: Collection[str]
-) -> nw.DataFrame[Any]:
+    df: Any, keys: list[str], select: Transform, then: Transform, extrema: _Extrema
+) -> Any:
     import pandas as pd
 
-    count = functools.partial(_count_partition, keys=keys, select=select, maxima=maxima)
-    merge = functools.partial(_merge_partitions, keys=keys, then=_unchanged, maxima=maxima)
-    finish = functools.partial(_merge_partitions, keys=keys, then=then, maxima=maxima)
+    count = functools.partial(_count_partition, keys=keys, select=select, extrema=extrema)
+    merge = functools.partial(_merge_partitions, keys=keys, then=_unchanged, extrema=extrema)
+    finish = functools.partial(_merge_partitions, keys=keys, then=then, extrema=extrema)
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in df.dtypes.items()})
     meta = finish(count(empty))
-    counts = df.reduction(count, combine=merge, aggregate=finish, meta=meta).compute()
-    merged: nw.DataFrame[Any] = nw.from_native(counts, eager_only=True)
-    return merged
+    return df.reduction(count, combine=merge, aggregate=finish, meta=meta)
 
 
 def _count_partition(
-    partition: pd.DataFrame, keys: list[str], select: Transform, maxima: Collection[str]
+    partition: pd.DataFrame, keys: list[str], select: Transform, extrema: _Extrema
 ) -> pd.DataFrame:
     rows = select(normalize_types(nw.from_native(partition)))
-    counts: pd.DataFrame = sum_by(rows, keys, maxima).to_native()
+    counts: pd.DataFrame = sum_by(rows, keys, *extrema).to_native()
     return counts
 
 
 def _merge_partitions(
-    counts: pd.DataFrame, keys: list[str], then: Transform, maxima: Collection[str]
+    counts: pd.DataFrame, keys: list[str], then: Transform, extrema: _Extrema
 ) -> pd.DataFrame:
-    merged: pd.DataFrame = then(sum_by(nw.from_native(counts), keys, maxima)).to_native()
+    merged: pd.DataFrame = then(sum_by(nw.from_native(counts), keys, *extrema)).to_native()
     return merged
 
 

@@ -1,14 +1,15 @@
 """Which rows are learnt from and tested on, from the time, label and entity of each row.
 
-The engine of a frame matters only where columns are read. Which row belongs to which set is decided
-on arrays.
+For rows in memory this is decided on arrays (:func:`assign_rows`), and the engine of a frame
+matters only where columns are read. ``_lazy_timeline`` states the same rules as expressions.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import narwhals as nw
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_column_name, format_value
 from synfin_analytics._core.dataframes import (
+    ENGINES,
     check_columns,
     check_labels,
     coerce_object_columns,
@@ -28,6 +30,8 @@ from synfin_analytics._core.transaction_source import TransactionSource
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from synfin_analytics._core.types import Floats, Integers, Mask
@@ -36,11 +40,87 @@ if TYPE_CHECKING:
 
 _DAY = np.timedelta64(86_400_000_000, "us")
 _NEVER = np.datetime64(np.iinfo(np.int64).max, "us")
+TRAINING, TEST, BEFORE, UNLABELLED, LATE, DELAY, COMPROMISED, AFTER = PARTS = (
+    "training",
+    "test",
+    "before the training period",
+    "in the training period, without a label",
+    "in the training period, labelled after the test began",
+    "in the delay, between training and test",
+    "in the test period, of entities known to be compromised",
+    "after the test period",
+)
+#: Parts of each period, the set first.
+_PERIODS = {TRAINING: (TRAINING, UNLABELLED, LATE), TEST: (TEST, COMPROMISED)}
 #: What a row needs to be in a set, apart from the right time.
 _CONDITIONS = {
     "training": "has a label that is known when the test begins",
     "test": "is of an entity not known to be compromised (drop_compromised=False keeps them)",
 }
+
+
+class Columns(NamedTuple):
+    """Names of the columns that a split reads; None for those that it does without."""
+
+    timestamp: str
+    label: str
+    label_available_at: str | None
+    entity: str | None
+
+    def check(self, available: Sequence[str]) -> None:
+        """Raise an error for a name that is no text, or not among the columns of the frame."""
+        for argument, name in self._asdict().items():
+            if name is not None:
+                check_columns([check_column_name(name, argument)], available)
+
+    @property
+    def names(self) -> list[str]:
+        """The names, each once."""
+        return list(dict.fromkeys(name for name in self if name is not None))
+
+    @property
+    def times(self) -> list[str]:
+        """The names of the columns of times."""
+        return self._replace(label=self.timestamp, entity=None).names
+
+    def rename(self, names: Mapping[str, str]) -> Columns:
+        """Return the same columns by other names."""
+        available, entity = (
+            None if name is None else names[name] for name in (self.label_available_at, self.entity)
+        )
+        return Columns(names[self.timestamp], names[self.label], available, entity)
+
+
+class Count(NamedTuple):
+    """Number of rows, of unlabelled ones, and of frauds."""
+
+    n: int
+    n_unlabelled: int
+    n_frauds: int
+
+
+class Sets(NamedTuple):
+    """The two sets of a split, and what is in each part of the frame.
+
+    ``parts`` has all :data:`PARTS` in their order, ``n_compromised`` is the number of entities.
+    """
+
+    start: np.datetime64
+    train: Any
+    test: Any
+    parts: dict[str, Count]
+    n_compromised: int
+
+
+class SplitRows(Protocol):
+    """Rows of a frame that can be split."""
+
+    @property
+    def last(self) -> np.datetime64:
+        """The time of the last row."""
+
+    def split(self, lengths: Lengths, starts: Sequence[np.datetime64]) -> Iterator[Sets]:
+        """Split once for each start; all are checked before the first is returned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,26 +145,11 @@ class Timeline:
     entities: Integers | None
 
     @classmethod
-    def from_frame(
-        cls,
-        frame: nw.DataFrame[Any],
-        timestamp: str,
-        label: str,
-        available: str | None,
-        entity: str | None,
-    ) -> Timeline:
+    def from_frame(cls, frame: nw.DataFrame[Any], columns: Columns) -> Timeline:
         """Read columns of a frame; an ArgumentError says what they hold instead."""
-        columns = {
-            "timestamp": timestamp,
-            "label": label,
-            "label_available_at": available,
-            "entity": entity,
-        }
-        for argument, name in columns.items():
-            if name is not None:
-                check_columns([check_column_name(name, argument)], frame.columns)
-        if not len(frame):
-            raise ArgumentError("`df` must have rows to split; got none.")
+        columns.check(frame.columns)
+        check_n_rows(len(frame))
+        timestamp, label, available, entity = columns
         return cls(
             read_complete_timestamps(frame, timestamp),
             read_labels(frame, label),
@@ -111,10 +176,10 @@ class Timeline:
         """Return the number of distinct entities among the rows."""
         return 0 if self.entities is None else len(np.unique(self.entities[rows]))
 
-    def count(self, rows: Mask) -> tuple[int, int, int]:
-        """Return the number of rows, of unlabelled ones, and of frauds."""
+    def count(self, rows: Mask) -> Count:
+        """Count the rows."""
         labels = self.labels[rows]
-        return len(labels), int(np.isnan(labels).sum()), int((labels == 1).sum())
+        return Count(len(labels), int(np.isnan(labels).sum()), int((labels == 1).sum()))
 
 
 class Lengths(NamedTuple):
@@ -140,14 +205,23 @@ class Lengths(NamedTuple):
         first, second, third = (np.timedelta64(period.duration, "us") for period in periods)
         return cls(first, second, third, shortest)
 
-    def find_start(self, timestamps: Timestamps, start: dt.date | str | None) -> np.datetime64:
-        """Return ``start`` or, by default, one by which the test ends with the last row's unit."""
+    def find_starts(
+        self, last: np.datetime64, start: dt.date | str | None, n_splits: int = 1
+    ) -> list[np.datetime64]:
+        """Return the starts of splits, each one test period after the one before.
+
+        The last split begins at ``start`` or, by default, so that its test ends with the unit of
+        the ``last`` row.
+        """
         if start is not None:
             moment = parse_time(start, "start")
-            return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None), "us")
-        last = timestamps.astype(f"M8[{self.unit}]").max()
-        end: np.datetime64 = (last + 1).astype("M8[us]")
-        return end - self.test - self.label_delay - self.train
+            latest: np.datetime64 = np.datetime64(
+                moment.astimezone(dt.UTC).replace(tzinfo=None), "us"
+            )
+        else:
+            end = (last.astype(f"M8[{self.unit}]") + 1).astype("M8[us]")
+            latest = end - self.test - self.label_delay - self.train
+        return [latest - split * self.test for split in reversed(range(n_splits))]
 
     def bounds(self, start: np.datetime64) -> tuple[np.datetime64, ...]:
         """Return start and end of the training, then start and end of the test."""
@@ -158,7 +232,7 @@ class Lengths(NamedTuple):
 def assign_rows(
     timeline: Timeline, lengths: Lengths, start: np.datetime64
 ) -> tuple[dict[str, Mask], int]:
-    """Assign every row to exactly one set; raise an ArgumentError for an empty one."""
+    """Assign every row to exactly one part; raise an ArgumentError for an empty set."""
     train_start, train_end, test_start, test_end = lengths.bounds(start)
     time = timeline.timestamps
     training = (train_start <= time) & (time < train_end)
@@ -169,31 +243,54 @@ def assign_rows(
     day = test_start + (time - test_start) // _DAY * _DAY
     frauds = (timeline.labels == 1) & (time >= train_start)
     compromised = testing & (timeline.compromised_at(known_at, frauds) <= day)
-    sets = {
-        "training": training & labelled & in_time,
-        "test": testing & ~compromised,
-        "before the training period": time < train_start,
-        "in the training period, without a label": training & ~labelled,
-        "in the training period, labelled after the test began": training & labelled & ~in_time,
-        "in the delay, between training and test": (train_end <= time) & (time < test_start),
-        "in the test period, of entities known to be compromised": compromised,
-        "after the test period": test_end <= time,
+    parts = {
+        TRAINING: training & labelled & in_time,
+        TEST: testing & ~compromised,
+        BEFORE: time < train_start,
+        UNLABELLED: training & ~labelled,
+        LATE: training & labelled & ~in_time,
+        DELAY: (train_end <= time) & (time < test_start),
+        COMPROMISED: compromised,
+        AFTER: test_end <= time,
     }
-    for name, in_period, bounds in (
-        ("training", training, (train_start, train_end)),
-        ("test", testing, (test_start, test_end)),
+    sizes = {name: int(np.count_nonzero(rows)) for name, rows in parts.items()}
+    check_sets(sizes, lengths.bounds(start), (time.min(), time.max()))
+    return parts, timeline.count_entities(compromised)
+
+
+def check_n_rows(n_rows: int) -> None:
+    """Raise an ArgumentError for a frame without rows."""
+    if not n_rows:
+        raise ArgumentError("`df` must have rows to split; got none.")
+
+
+def check_sets(
+    sizes: Mapping[str, int],
+    bounds: Sequence[np.datetime64],
+    extent: tuple[np.datetime64, np.datetime64],
+) -> None:
+    """Raise an ArgumentError for an empty set, with the reason.
+
+    Parameters
+    ----------
+    sizes
+        Number of rows of each part.
+    bounds
+        As :meth:`Lengths.bounds` returns them.
+    extent
+        Times of the first and the last row.
+    """
+    for (name, parts), period_bounds in zip(
+        _PERIODS.items(), (bounds[:2], bounds[2:]), strict=True
     ):
-        period = f"the {name} period, {format_range(*bounds)}"
-        if not in_period.any():
+        period = f"the {name} period, {format_range(*period_bounds)}"
+        n_rows = sum(sizes[part] for part in parts)
+        if not n_rows:
             raise ArgumentError(
-                f"There are no rows in {period}: the rows are from "
-                f"{format_range(time.min(), time.max())}."
+                f"There are no rows in {period}: the rows are from {format_range(*extent)}."
             )
-        if not sets[name].any():
-            raise ArgumentError(
-                f"None of the {in_period.sum():,} rows in {period}, {_CONDITIONS[name]}."
-            )
-    return sets, timeline.count_entities(compromised)
+        if not sizes[name]:
+            raise ArgumentError(f"None of the {n_rows:,} rows in {period}, {_CONDITIONS[name]}.")
 
 
 def format_range(start: np.datetime64, end: np.datetime64) -> str:
@@ -203,6 +300,35 @@ def format_range(start: np.datetime64, end: np.datetime64) -> str:
 
 
 # -- Columns ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class FrameRows:
+    """Rows of a frame in memory."""
+
+    frame: nw.DataFrame[Any]
+    timeline: Timeline
+
+    @property
+    def last(self) -> np.datetime64:
+        """The time of the last row."""
+        last: np.datetime64 = self.timeline.timestamps.max()
+        return last
+
+    def split(self, lengths: Lengths, starts: Sequence[np.datetime64]) -> Iterator[Sets]:
+        """Split once for each start; all are checked before the first is returned."""
+        first = self._split(lengths, starts[0])
+        for start in starts[1:]:
+            assign_rows(self.timeline, lengths, start)
+        return itertools.chain([first], (self._split(lengths, start) for start in starts[1:]))
+
+    def _split(self, lengths: Lengths, start: np.datetime64) -> Sets:
+        parts, n_compromised = assign_rows(self.timeline, lengths, start)
+        train, test = (
+            self.frame[np.flatnonzero(parts[name])].to_native() for name in (TRAINING, TEST)
+        )
+        counts = {name: self.timeline.count(rows) for name, rows in parts.items()}
+        return Sets(start, train, test, counts, n_compromised)
 
 
 def open_in_memory(df: Any, argument: str) -> nw.DataFrame[Any]:
@@ -216,8 +342,7 @@ def open_in_memory(df: Any, argument: str) -> nw.DataFrame[Any]:
         raise
     except TypeError:
         raise ArgumentError(
-            f"`{argument}` must be a DataFrame of pandas, polars or pyarrow, in memory; got "
-            f"{format_value(df)}. Collect a lazy frame first."
+            f"`{argument}` must be a DataFrame of {ENGINES}; got {format_value(df)}."
         ) from None
     if frame.implementation.is_polars():
         require_thread_pool()
@@ -247,13 +372,17 @@ def read_timestamps(frame: nw.DataFrame[Any], name: str) -> Timestamps:
 def read_complete_timestamps(frame: nw.DataFrame[Any], name: str) -> Timestamps:
     """Return a column of times in UTC; raise an ArgumentError if one is missing."""
     timestamps = read_timestamps(frame, name)
-    missing = int(np.isnat(timestamps).sum())
-    if missing:
-        raise ArgumentError(
-            f"Column {name!r} must have a timestamp in each row; {missing:,} of "
-            f"{len(timestamps):,} are missing. Drop or fill these rows."
-        )
+    check_n_missing(int(np.isnat(timestamps).sum()), len(timestamps), name)
     return timestamps
+
+
+def check_n_missing(n_missing: int, n_rows: int, name: str) -> None:
+    """Raise an ArgumentError if timestamps are missing."""
+    if n_missing:
+        raise ArgumentError(
+            f"Column {name!r} must have a timestamp in each row; {n_missing:,} of {n_rows:,} are "
+            "missing. Drop or fill these rows."
+        )
 
 
 def read_labels(frame: nw.DataFrame[Any], name: str) -> Floats:

@@ -16,12 +16,15 @@ from synfin_analytics._core.arguments import (
     format_value,
     refuse_spelling,
 )
-from synfin_analytics._core.dataframes import check_columns, is_frame
+from synfin_analytics._core.dataframes import check_columns, is_frame, is_lazy_frame
 from synfin_analytics._core.dates import parse_time
 from synfin_analytics._core.lookup import import_optional
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._evaluate import to_series
 from synfin_analytics.metrics._timeline import (
+    TEST,
+    TRAINING,
+    Columns,
     Lengths,
     Timeline,
     assign_rows,
@@ -32,18 +35,18 @@ from synfin_analytics.metrics._timeline import (
     read_labels,
     read_timestamps,
 )
-from synfin_analytics.metrics.splits import make_split
+from synfin_analytics.metrics.splits import split_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from narwhals.typing import IntoDataFrame
+    from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
 
     from synfin_analytics._core.types import ArrayLike, Floats
     from synfin_analytics.metrics.splits import TimeSplit
 
-FrameT = TypeVar("FrameT", bound="IntoDataFrame")
+FrameT = TypeVar("FrameT", bound="IntoFrame")
 
 #: What :meth:`PrequentialSplit.split` takes besides the rows and their labels.
 _METADATA = ("groups", "timestamp", "label_available_at")
@@ -167,7 +170,8 @@ class PrequentialSplit:
         Parameters
         ----------
         X
-            The rows: a DataFrame if columns of it are named, otherwise anything with rows.
+            The rows, in memory: a DataFrame if columns of it are named, otherwise anything with
+            rows. For a lazy frame, which has no positions, call :meth:`folds`.
         y
             Labels. Rows whose label is missing are in no fold, since they can be neither learnt
             from nor scored.
@@ -203,18 +207,19 @@ class PrequentialSplit:
         """
         timeline = self._timeline(X, y, groups, timestamp, label_available_at)
         labelled = ~np.isnan(timeline.labels)
-        starts = self._starts(timeline)
+        last = timeline.timestamps.max()
+        starts = self._lengths.find_starts(last, self.start, self.n_splits)
         for start in starts:
-            sets, _ = assign_rows(timeline, self._lengths, start)
-            if not (sets["test"] & labelled).any():
+            parts, _ = assign_rows(timeline, self._lengths, start)
+            if not (parts[TEST] & labelled).any():
                 bounds = self._lengths.bounds(start)[2:]
                 raise ArgumentError(
-                    f"None of the {sets['test'].sum():,} rows in the test period, "
+                    f"None of the {parts[TEST].sum():,} rows in the test period, "
                     f"{format_range(*bounds)}, has a label."
                 )
         return (
-            (np.flatnonzero(sets["training"]), np.flatnonzero(sets["test"] & labelled))
-            for sets, _ in (assign_rows(timeline, self._lengths, start) for start in starts)
+            (np.flatnonzero(parts[TRAINING]), np.flatnonzero(parts[TEST] & labelled))
+            for parts, _ in (assign_rows(timeline, self._lengths, start) for start in starts)
         )
 
     def folds(
@@ -227,8 +232,8 @@ class PrequentialSplit:
         Parameters
         ----------
         df
-            Transactions, one a row, in memory: pandas, polars or pyarrow. It has the columns that
-            the splitter was created with.
+            Transactions, one a row, of any engine that :func:`time_split` accepts. It has the
+            columns that the splitter was created with.
         label
             Column of the label.
         entity
@@ -237,7 +242,8 @@ class PrequentialSplit:
         Returns
         -------
         iterator of TimeSplit
-            One at a time; all are checked before the first is made.
+            One at a time; all are checked before the first is made. The sets of a lazy frame are
+            lazy frames of its engine, which counts all folds in two queries.
 
         Raises
         ------
@@ -257,17 +263,19 @@ class PrequentialSplit:
         2026-03-04 2026-03-07
         2026-03-05 2026-03-08
         """
-        frame = open_in_memory(df, "df")
-        entities = entity if self.drop_compromised else None
         timestamps = check_column_name(self.timestamps, "timestamps")
         available = self.label_available_at
         if available is not None:
             available = check_column_name(available, "label_available_at")
-        timeline = Timeline.from_frame(frame, timestamps, label, available, entities)
-        starts = self._starts(timeline)
-        for start in starts:
-            assign_rows(timeline, self._lengths, start)
-        return (make_split(frame, timeline, self._lengths, start) for start in starts)
+        columns = Columns(timestamps, label, available, entity if self.drop_compromised else None)
+        return split_frame(
+            df,
+            columns,
+            self._lengths,
+            self.start,
+            self.n_splits,
+            caller="PrequentialSplit.folds",
+        )
 
     def set_split_request(self, **requests: bool | str | None) -> Self:
         """Name the metadata of :meth:`split`, as for every splitter of scikit-learn.
@@ -329,11 +337,6 @@ class PrequentialSplit:
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
-    def _starts(self, timeline: Timeline) -> list[np.datetime64]:
-        """Return the starts of the folds, the earliest first."""
-        latest = self._lengths.find_start(timeline.timestamps, self.start)
-        return [latest - fold * self._lengths.test for fold in reversed(range(self.n_splits))]
-
     def _timeline(
         self,
         X: object,  # noqa: N803
@@ -342,6 +345,11 @@ class PrequentialSplit:
         timestamp: object,
         available: object,
     ) -> Timeline:
+        if is_lazy_frame(X):
+            raise ArgumentError(
+                "`X` must be rows in memory, since `split` returns their positions; got "
+                f"{format_value(X)}. `folds` accepts a lazy frame."
+            )
         n_rows = _count_rows(X)
         if not n_rows:
             raise ArgumentError("`X` must have rows to split; got none.")

@@ -6,23 +6,32 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.arguments import refuse_spelling
+from synfin_analytics._core.dataframes import is_lazy_frame
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._timeline import Lengths, Timeline, assign_rows, open_in_memory
+from synfin_analytics.metrics._lazy_timeline import LazyRows
+from synfin_analytics.metrics._timeline import (
+    Columns,
+    FrameRows,
+    Lengths,
+    Timeline,
+    open_in_memory,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    import narwhals as nw
-    from narwhals.typing import IntoDataFrame
+    import numpy as np
+    from narwhals.typing import IntoFrame
 
-FrameT = TypeVar("FrameT", bound="IntoDataFrame")
+    from synfin_analytics.metrics._timeline import Sets, SplitRows
+
+FrameT = TypeVar("FrameT", bound="IntoFrame")
 
 
 class Part(NamedTuple):
@@ -45,6 +54,7 @@ class TimeSplit(Result, Generic[FrameT]):
     ----------
     train, test
         The rows of the two sets: frames of the same kind as the input, in the order of its rows.
+        Those of a lazy frame are lazy, and in no order.
     start, train_end, test_start, test_end
         Start and end of training and test, in UTC. A period includes its first moment and excludes
         its last.
@@ -146,7 +156,7 @@ def time_split(
     Parameters
     ----------
     df
-        Transactions, one a row, in memory: pandas, polars or pyarrow. Collect a lazy frame first.
+        Transactions, one a row: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark.
     train, label_delay, test
         Length of each period: a whole number and m, h, d or w. ``label_delay`` may be ``"0d"``.
     start
@@ -202,30 +212,46 @@ def time_split(
     be compromised
     """
     lengths = Lengths.parse(train, label_delay, test)
-    entities = entity if drop_compromised else None
-    frame = open_in_memory(df, "df")
-    timeline = Timeline.from_frame(frame, timestamp, label, label_available_at, entities)
-    split: TimeSplit[FrameT] = make_split(
-        frame, timeline, lengths, lengths.find_start(timeline.timestamps, start)
-    )
+    columns = Columns(timestamp, label, label_available_at, entity if drop_compromised else None)
+    split: TimeSplit[FrameT]
+    (split,) = split_frame(df, columns, lengths, start, caller="time_split")
     return split
 
 
-def make_split(
-    frame: nw.DataFrame[Any], timeline: Timeline, lengths: Lengths, start: np.datetime64
-) -> TimeSplit[Any]:
-    """Return the split of a frame whose training begins at ``start``."""
-    sets, n_compromised = assign_rows(timeline, lengths, start)
-    train_start, train_end, test_start, test_end = map(_to_datetime, lengths.bounds(start))
+def split_frame(
+    df: FrameT,
+    columns: Columns,
+    lengths: Lengths,
+    start: dt.date | str | None,
+    n_splits: int = 1,
+    *,
+    caller: str,
+) -> Iterator[TimeSplit[FrameT]]:
+    """Split a frame of any engine once or repeatedly; all splits are checked before the first.
+
+    The last split begins at ``start``; see :meth:`Lengths.find_starts`.
+    """
+    rows: SplitRows
+    if is_lazy_frame(df):
+        rows = LazyRows.open(df, columns, caller)
+    else:
+        frame = open_in_memory(df, "df")
+        rows = FrameRows(frame, Timeline.from_frame(frame, columns))
+    starts = lengths.find_starts(rows.last, start, n_splits)
+    return (_to_split(sets, lengths) for sets in rows.split(lengths, starts))
+
+
+def _to_split(sets: Sets, lengths: Lengths) -> TimeSplit[Any]:
+    train_start, train_end, test_start, test_end = map(_to_datetime, lengths.bounds(sets.start))
     return TimeSplit(
-        train=frame[np.flatnonzero(sets["training"])].to_native(),
-        test=frame[np.flatnonzero(sets["test"])].to_native(),
+        train=sets.train,
+        test=sets.test,
         start=train_start,
         train_end=train_end,
         test_start=test_start,
         test_end=test_end,
-        n_compromised=n_compromised,
-        parts=tuple(Part(name, *timeline.count(rows)) for name, rows in sets.items()),
+        n_compromised=sets.n_compromised,
+        parts=tuple(Part(name, *count) for name, count in sets.parts.items()),
     )
 
 

@@ -304,8 +304,10 @@ LENGTHS = {"n_splits": 1, "train": "4d", "delay": "2d", "test": "2d"}
         (FRAME, Y, {"n_splits": 9}, "There are no rows in the training period"),
         (FRAME, np.where(np.arange(12) < 8, 1.0, np.nan), {}, "None of the 2 rows in the test "
          "period, 2026-03-11 00:00 to 2026-03-13 00:00 UTC, has a label."),
-        (pl.LazyFrame({"timestamp": DAYS}), Y, {}, "`X` must be rows in memory; got an object of "
-         "type LazyFrame."),
+        (pl.LazyFrame({"timestamp": DAYS}), Y, {}, "`X` must be rows in memory, since `split` "
+         "returns their positions; got an object of type LazyFrame. `folds` accepts a lazy frame."),
+        ((day for day in DAYS), Y, {}, "`X` must be rows in memory; got an object of type "
+         "generator."),
     ],
 )  # fmt: skip
 def test_rows_that_cannot_be_split_are_described_in_one_sentence(rows, y, parameters, message):

@@ -381,8 +381,7 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
         (GOOD.with_columns(timestamp=pl.lit("2026")), "'timestamp' must hold timestamps"),
         (GOOD.with_columns(is_fraud=pl.lit(2)), "'is_fraud' must be a label (true or false"),
         (GOOD.with_columns(is_fraud=pl.lit("no")), "'is_fraud' must be a label: true or false"),
-        (GOOD.lazy(), "in memory; got an object of type LazyFrame. Collect a lazy frame"),
-        ([1], "`df` must be a DataFrame of pandas, polars or pyarrow"),
+        ([1], "`df` must be a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark; got"),
     ],
 )
 def test_what_cannot_be_split_is_described_in_one_sentence(frame, message):

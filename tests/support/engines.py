@@ -200,6 +200,8 @@ def in_order_of(frame: Any, key: str) -> pl.DataFrame:
     """Collect a frame of any engine as polars, in the order of a key."""
     if isinstance(frame, dd.DataFrame):
         frame = frame.compute()
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
     if isinstance(frame, pd.DataFrame):
         frame = pl.from_pandas(frame).fill_nan(None)
     elif hasattr(frame, "toArrow"):

@@ -205,10 +205,11 @@ def splits(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
     assert_type(cv.get_n_splits(), int)
     PrequentialSplit(timestamps=3)  # type: ignore[arg-type]
     PrequentialSplit(label_delay="7d")  # type: ignore[call-arg]
-    cv.folds(lazy)  # type: ignore[type-var]
+    assert_type(next(cv.folds(lazy)).train, pl.LazyFrame)
     time_split(frame, "7d", "7d", "7d", "2026-01-01")  # type: ignore[call-arg]
     time_split(frame, delay="7d")  # type: ignore[call-arg]
-    time_split(lazy)  # type: ignore[type-var]
+    assert_type(time_split(lazy).test, pl.LazyFrame)
+    time_split([1])  # type: ignore[type-var]
 
 
 def scorers(model: object, frame: pd.DataFrame) -> None:
