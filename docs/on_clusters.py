@@ -33,6 +33,7 @@ from synfin_analytics import (
     fraud_rate,
     read_df,
     score,
+    time_split,
 )
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.cli import main as synfin
@@ -76,13 +77,27 @@ def score_and_evaluate(transactions: Any, model: Any) -> Answers:
     return {"scores of a tree": evaluation.summary()}
 
 
+def split_by_time(transactions: Any) -> Answers:
+    """Split the transactions of any engine into a training and a test set."""
+    split = time_split(
+        transactions,
+        train="30d",
+        label_delay="7d",
+        test="7d",
+        label_available_at="label_available_at",
+    )
+    return {"split by time": split.to_frame()}
+
+
 def in_postgresql(name: str, version: str, model: Any) -> Answers:
     """Compute inside PostgreSQL, and the scores of a model of scikit-learn in memory."""
     with contextlib.closing(DatabaseManager()) as manager, manager.get_session() as session:
-        return ask(
+        answers = ask(
             TransactionRepository(session).fraud_rate,
             partial(ModelPredictionRepository(session).evaluate, name, version),
-        ) | score_and_evaluate(read_df("transactions", session=session, output="polars"), model)
+        )
+        transactions = read_df("transactions", session=session, output="polars")
+        return answers | score_and_evaluate(transactions, model) | split_by_time(transactions)
 
 
 def on_dask(folder: Path, name: str, version: str, model: Any) -> Answers:
@@ -101,10 +116,11 @@ def on_dask(folder: Path, name: str, version: str, model: Any) -> Answers:
         scores = predictions[of_model][["transaction_id", "ground_truth", "fraud_probability"]]
         scored = scores.merge(transactions[OF_A_PAYMENT], on="transaction_id")
 
-        return ask(
+        answers = ask(
             partial(fraud_rate, transactions),
             partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
-        ) | score_and_evaluate(transactions, model)
+        )
+        return answers | score_and_evaluate(transactions, model) | split_by_time(transactions)
 
 
 def on_spark(folder: Path, name: str, version: str, model: Any) -> Answers:
@@ -135,10 +151,11 @@ def on_spark(folder: Path, name: str, version: str, model: Any) -> Answers:
             )
             scored = scores.join(transactions.select(OF_A_PAYMENT), "transaction_id")
 
-            return ask(
+            answers = ask(
                 partial(fraud_rate, transactions),
                 partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
-            ) | score_and_evaluate(transactions, model)
+            )
+            return answers | score_and_evaluate(transactions, model) | split_by_time(transactions)
         finally:
             spark.stop()
 

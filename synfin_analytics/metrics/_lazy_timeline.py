@@ -113,7 +113,7 @@ class LazyRows:
         native, names = rename_for_engine(df, available, caller)
         columns_in_engine = columns.rename(names)
         stats = aggregate_counts(
-            _prepare(native, columns_in_engine, columns_in_engine.names),
+            _prepare(_select(native, columns_in_engine.names), columns_in_engine),
             [_TIME, _LABEL, *columns_in_engine.times],
             [],
             functools.partial(_select_statistics, times=columns_in_engine.times),
@@ -163,7 +163,7 @@ class LazyRows:
 
     def _read(self) -> Any:
         """Return only what decides about rows, from the columns of the split."""
-        return _prepare(self.native, self.columns, self.columns.names)
+        return _prepare(_select(self.native, self.columns.names), self.columns)
 
     def _count_parts(self, folds: list[_Fold]) -> list[dict[str, Count]]:
         """Count the rows of each part of each fold, by one query; the tests are complete."""
@@ -204,11 +204,11 @@ class LazyRows:
     # -- Rows --------------------------------------------------------------------------------------
 
     def _training_rows(self, fold: _Fold) -> Any:
-        rows = _prepare(self.native, self.columns, list(self.names))
+        rows = _prepare(self.native, self.columns)
         return self._finish(_transform(rows, functools.partial(_keep_training, fold=fold)))
 
     def _test_rows(self, fold: _Fold) -> Any:
-        rows = _prepare(self.native, self.columns, list(self.names))
+        rows = _prepare(self.native, self.columns)
         if self.columns.entity is None:
             return self._finish(_transform(rows, functools.partial(_keep_times, folds=[fold])))
         joined = self._join_blocks(rows, [fold])
@@ -292,12 +292,14 @@ def _block_names(folds: Sequence[_Fold]) -> list[str]:
 # A partition of Dask is a pandas frame. These functions are applied to each, and keep its index.
 
 
-def _prepare(df: Any, columns: Columns, names: Sequence[str]) -> Any:
-    """Return some columns of a native frame, and those that :func:`_add_columns` adds."""
+def _select(df: Any, names: list[str]) -> Any:
     if nw.dependencies.is_dask_dataframe(df):
-        df = df[list(names)]
-    else:
-        df = nw.from_native(df).select(*names).to_native()
+        return df[names]
+    return nw.from_native(df).select(*names).to_native()
+
+
+def _prepare(df: Any, columns: Columns) -> Any:
+    """Return a native frame with the columns that :func:`_add_columns` adds."""
     return _transform(df, functools.partial(_add_columns, columns=columns))
 
 
