@@ -40,6 +40,8 @@ class Measured:
     seconds: float
     megabytes: float
     rows: int
+    #: Processor seconds of the process.
+    processor: float = 0.0
 
     @property
     def speed(self) -> float:
@@ -71,8 +73,10 @@ def _measured(group: str, name: str, job: Job) -> Measured:
     from _peers import GROUPS
 
     peer = next(candidate for candidate in GROUPS[group] if candidate.name == name)
-    rows, seconds, megabytes = timed(peer.prepare(job))
-    return Measured(seconds, megabytes, rows)
+    run = peer.prepare(job)
+    before = time.process_time()
+    rows, seconds, megabytes = timed(run)
+    return Measured(seconds, megabytes, rows, time.process_time() - before)
 
 
 def timed(run: Callable[[], T]) -> tuple[T, float, float]:

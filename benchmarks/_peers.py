@@ -429,6 +429,45 @@ def read_sql(job: Job) -> Run:
     return lambda: len(pd.read_sql(job.query, engine))
 
 
+# -- Out of the database, to files -----------------------------------------------------------------
+
+
+def batches_only(job: Job) -> Run:
+    return _export(job, lambda batches: sum(batch.num_rows for batch in batches))
+
+
+def export_to(name: str, **division: Any) -> Callable[[Job], Run]:
+    """Export to this file or folder; ``division`` is a class and its arguments."""
+
+    def prepare(job: Job) -> Run:
+        from pathlib import Path
+
+        from synfin_analytics.cli import _dataset
+        from synfin_analytics.cli._export import write_batches
+
+        partition = None
+        for kind, options in division.items():
+            partition = getattr(_dataset, kind)(*options)
+        target = Path(job.folder) / name
+        return _export(job, lambda batches: write_batches(batches, target, partition=partition))
+
+    return prepare
+
+
+def _export(job: Job, write: Callable[[Any], int]) -> Run:
+    from synfin_analytics.database.config import DatabaseConfig
+    from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.io.read import read_batches
+
+    manager = DatabaseManager(DatabaseConfig.from_env(environ={"DATABASE_URL": job.url}))
+
+    def run() -> int:
+        with read_batches(job.query, manager=manager) as batches:
+            return write(batches)
+
+    return run
+
+
 # -- Comparisons ----------------------------------------------------------------------------------
 
 _LOADERS = [
@@ -477,6 +516,13 @@ GROUPS: dict[str, list[Peer]] = {
         Peer("connectorx, 2 partitions", connectorx_two, CONNECTORX, note="two connections"),
         Peer("CSV COPY + polars", csv_polars, note="types guessed"),
         Peer("pandas read_sql", read_sql, note="NUMERIC as Decimal objects"),
+    ],
+    "export": [
+        Peer("read_batches", batches_only, note="nothing written: the limit"),
+        Peer("one Parquet file", export_to("rows.parquet")),
+        Peer("--partition-by month", export_to("months", ByPeriod=("timestamp", "month"))),
+        Peer("--partition-by day", export_to("days", ByPeriod=("timestamp", "day"))),
+        Peer("--buckets 64", export_to("buckets", ByBucket=("customer_id", 64))),
     ],
     "memory": [Peer("load_df(Parquet file)", load_df_parquet_empty)],
 }

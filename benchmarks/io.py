@@ -14,6 +14,7 @@ import platform
 import random
 import shutil
 import statistics
+import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -171,6 +172,42 @@ def read(bench: Bench) -> None:
         bench.compare(f"read {columns}", "read", once)
 
 
+def export(bench: Bench) -> None:
+    """Export all rows to files, compared with reading them: processor time and peak memory."""
+    url = bench.place.url(bench.full)
+    first, *_ = peers = GROUPS["export"]
+    results: dict[str, list[tuple[Measured, float]]] = {peer.name: [] for peer in peers}
+    for turn in range(bench.repeat):
+        for peer in random.Random(turn).sample(peers, len(peers)):
+            click.echo(f"export {turn + 1}/{bench.repeat}: {peer.name}", err=True)
+            with tempfile.TemporaryDirectory(dir=bench.place.folder) as folder:
+                job = Job(url, folder, bench.rows, "SELECT * FROM transactions")
+                before = bench.place.server_seconds()
+                measured = measure("export", peer.name, job, apart=bench.apart)
+                processor = measured.processor + bench.place.server_seconds() - before
+            if measured.rows != bench.rows:
+                raise click.ClickException(f"{peer.name} wrote {measured.rows:,} rows.")
+            results[peer.name].append((measured, processor))
+    click.echo(f"\n### export: {bench.rows:,} rows, median of {bench.repeat}\n")
+    head = ["", "thousand rows/s", "processor seconds", f"/ {first.name}", "peak MB", ""]
+    lines = [head, ["---", *["---:"] * (len(head) - 2), "---"]]
+    for peer in peers:
+        runs = results[peer.name]
+        pairs = zip(runs, results[first.name], strict=True)
+        ratio = statistics.median(own / of_first for (_, own), (_, of_first) in pairs)
+        lines.append(
+            [
+                peer.name,
+                f"{statistics.median(run.speed for run, _ in runs):.1f}",
+                f"{statistics.median(processor for _, processor in runs):.2f}",
+                f"{ratio:.2f}",
+                f"{max(run.megabytes for run, _ in runs):.0f}",
+                peer.note,
+            ]
+        )
+    print_markdown(lines)
+
+
 def memory(bench: Bench, *, few_columns: bool) -> None:
     """Load a Parquet file, and a second with ten times as many rows."""
     (peer,) = GROUPS["memory"]
@@ -190,7 +227,9 @@ def memory(bench: Bench, *, few_columns: bool) -> None:
 
 
 @click.command()
-@click.argument("selection", type=click.Choice(["load", "read", "upsert", "memory", "all"]))
+@click.argument(
+    "selection", type=click.Choice(["load", "read", "upsert", "export", "memory", "all"])
+)
 @click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=2))
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(min=1))
 @click.option("--only", default="", help="Only peers whose name contains this text, and our own.")
@@ -203,7 +242,8 @@ def main(
     with open_place() as place, contextlib.ExitStack() as stack:
         bench = Bench(place, rows, repeat, only, not one_process, stack)
         click.echo(f"{place.server}; Python {platform.python_version()}; {platform.machine()}")
-        for name, run in (("load", load), ("upsert", upsert), ("read", read)):
+        parts = {"load": load, "upsert": upsert, "read": read, "export": export}
+        for name, run in parts.items():
             if selection in (name, "all"):
                 run(bench)
         if selection in ("memory", "all"):

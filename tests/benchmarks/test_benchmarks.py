@@ -99,6 +99,7 @@ def test_the_command_prints_a_table_for_each_comparison(server):
         "upsert, half of the keys exist",
         "read all columns",
         "read six columns",
+        "export",
         "memory",
     ]
     tables = [block for block in result.stdout.split("\n\n") if block.startswith("|")]
