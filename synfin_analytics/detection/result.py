@@ -289,7 +289,7 @@ def _aggregate_episodes(rows: pl.DataFrame, subject_type: str) -> pl.DataFrame:
             if figures
             else pl.lit(None).alias("figures"),
         )
-        .sort("first", "customers", "transactions")
+        .sort("first", "customers", maintain_order=True)
     )
 
 

@@ -523,6 +523,18 @@ def test_only_large_payments_made_in_the_same_way_soon_after_the_tests_go_with_t
     assert found_ids == {f"T{place}" for place in places}
 
 
+def test_a_terminal_is_judged_by_the_window_of_the_strongest_evidence():
+    """It ends with a visit that no misuse follows, and leaves out a crowd of 14 days before."""
+    crowd_before = [
+        pay(10 + n / 1000, 25, customer_id=f"G{n}", merchant_id="BAD") for n in range(60)
+    ]
+    visit_after = pay(24.9, 25, customer_id="G1", merchant_id="BAD")
+    rows = table(*EVERYDAY, *crowd(), *crowd_before, *copied(), visit_after)
+    (pattern,) = detect_patterns(rows, "compromised_merchant").to_dict()["patterns"]
+    figures = pattern["characteristics"]["figures"]
+    assert (figures["cards"], figures["expected_cards"]) == (6, 0.06)
+
+
 def test_a_place_that_is_not_known_is_no_jump():
     unknown = [pay(31.5 + minutes(40), 90, STRIPE, place=None)]
     assert detected_ids("impossible_travel", unknown) == set()
