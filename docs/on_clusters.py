@@ -29,6 +29,7 @@ from synfin_analytics import (
     DatabaseManager,
     ModelPredictionRepository,
     TransactionRepository,
+    detect_patterns,
     evaluate,
     fraud_rate,
     read_df,
@@ -70,11 +71,12 @@ def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
     }
 
 
-def score_and_evaluate(transactions: Any, model: Any) -> Answers:
-    """Score the transactions of any engine with a model of scikit-learn, and evaluate it."""
+def score_and_search(transactions: Any, model: Any) -> Answers:
+    """Score the transactions of any engine with a model of scikit-learn, and search patterns."""
     scored = score(transactions, model, column="p")
     evaluation = evaluate(scored, label="is_fraud", score="p")
-    return {"scores of a tree": evaluation.summary()}
+    patterns = detect_patterns(transactions)
+    return {"scores of a tree": evaluation.summary(), "patterns of fraud": patterns.to_frame()}
 
 
 def split_by_time(transactions: Any) -> Answers:
@@ -90,14 +92,14 @@ def split_by_time(transactions: Any) -> Answers:
 
 
 def in_postgresql(name: str, version: str, model: Any) -> Answers:
-    """Compute inside PostgreSQL, and the scores of a model of scikit-learn in memory."""
+    """Compute inside PostgreSQL; scores of a model of scikit-learn and patterns in memory."""
     with contextlib.closing(DatabaseManager()) as manager, manager.get_session() as session:
         answers = ask(
             TransactionRepository(session).fraud_rate,
             partial(ModelPredictionRepository(session).evaluate, name, version),
         )
         transactions = read_df("transactions", session=session, output="polars")
-        return answers | score_and_evaluate(transactions, model) | split_by_time(transactions)
+        return answers | score_and_search(transactions, model) | split_by_time(transactions)
 
 
 def on_dask(folder: Path, name: str, version: str, model: Any) -> Answers:
@@ -120,7 +122,7 @@ def on_dask(folder: Path, name: str, version: str, model: Any) -> Answers:
             partial(fraud_rate, transactions),
             partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
         )
-        return answers | score_and_evaluate(transactions, model) | split_by_time(transactions)
+        return answers | score_and_search(transactions, model) | split_by_time(transactions)
 
 
 def on_spark(folder: Path, name: str, version: str, model: Any) -> Answers:
@@ -155,7 +157,7 @@ def on_spark(folder: Path, name: str, version: str, model: Any) -> Answers:
                 partial(fraud_rate, transactions),
                 partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
             )
-            return answers | score_and_evaluate(transactions, model) | split_by_time(transactions)
+            return answers | score_and_search(transactions, model) | split_by_time(transactions)
         finally:
             spark.stop()
 
