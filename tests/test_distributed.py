@@ -60,7 +60,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=os.environ | SPARK,
-        timeout=280,
+        timeout=600,
         check=False,
     )
 
