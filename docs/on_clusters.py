@@ -59,6 +59,7 @@ def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
     """Run the same analyses on any engine."""
     model = judge()
     cards = model.card_precision_at_k(5)
+    interval = model.bootstrap("roc_auc", n_resamples=100)
     return {
         "fraud rate": rate(),
         "fraud rate by channel": rate(by="channel"),
@@ -68,6 +69,7 @@ def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
         "precision and recall": model.curve(points=20),
         "model by channel": judge(by="channel").by_group,
         "5 cards a day": cards.daily,
+        "interval of the ROC AUC": interval.to_frame(),
     }
 
 

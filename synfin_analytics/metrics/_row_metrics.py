@@ -448,10 +448,18 @@ def prepare_groups(
     metrics, cluster
         As for :meth:`GroupedEvaluation.bootstrap`.
     """
-    counts = rows.by_cluster(cluster, by=by, amount=bool(OF_VALUE.intersection(metrics)))
+    amount = bool(OF_VALUE.intersection(metrics))
+    score = None
+    if _is_lazy(rows) and not OF_CURVE.intersection(metrics):
+        bins = ScoreBins.at_threshold(threshold)
+        reduction = BinnedScores(bins, losses=bool(OF_SCORES.intersection(metrics)))
+        counts = rows.by_cluster(cluster, by=by, amount=amount, reduction=reduction)
+        score = bins.lowest[to_numpy_float(counts[BIN]).astype(np.intp)]
+    else:
+        counts = rows.by_cluster(cluster, by=by, amount=amount)
     keys, group = number_groups(counts, by)
     compared = np.isin(group, [number for number, key in enumerate(keys) if key in set(groups)])
-    of_score = RowCounts.from_frame(counts, weighted=weighted).take(compared)
+    of_score = RowCounts.from_frame(counts, score, weighted=weighted).take(compared)
     clusters = _clusters(counts, cluster).take(compared)
     return sample_groups(metrics, clusters, group[compared], of_score, threshold)
 

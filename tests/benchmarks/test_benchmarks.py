@@ -174,3 +174,22 @@ def test_the_coverage_of_intervals_is_a_table_by_group_and_kind_of_cluster(tmp_p
     groups = {"category": "28", "week": "18", "channel": "10", "all payments": "2"}
     assert rows == [(by, kind, number) for by, number in groups.items() for kind in clusters]
     assert "No handbook/transactions.parquet in" in result.stdout
+
+
+def test_lazy_rows_prints_a_line_for_each_question_and_engine():
+    command = [
+        sys.executable,
+        str(FOLDER / "lazy_rows.py"),
+        "--rows",
+        "20000",
+        "--customers",
+        "1000",
+    ]
+    options = ["--resamples", "5", "--engine", "polars", "--engine", "duckdb"]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr
+    lines = [line.split("|") for line in result.stdout.splitlines()[2:]]
+    assert len(lines) == 2 * 7
+    shares = {line[1].strip(): float(line[4].strip(" %")) for line in lines}
+    assert shares["interval of recall"] < shares["the same without bins"] == 100

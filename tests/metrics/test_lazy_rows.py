@@ -13,6 +13,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 import pytest
+from collected import count_collected
 from engines import ENGINES, QUICK, to_spark
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -198,6 +199,20 @@ def test_weights_are_those_of_the_frame_in_memory(kind, weight):
         assert np.allclose(drawn, expected, rtol=1e-9, equal_nan=True)
 
 
+@pytest.mark.parametrize("kind", ["polars lazy", "duckdb", "dask with arrow"])
+@pytest.mark.parametrize("metric", ["alert_rate", "brier", "value_detection_rate", "roc_auc"])
+def test_gaps_between_groups_are_those_of_the_frame_in_memory(kind, metric):
+    channel = pl.when(pl.int_range(pl.len()) % 3 == 0).then(pl.lit("atm")).otherwise(None)
+    frame = transactions(3000, customers=150).with_columns(channel=channel)
+    drawn, expected = (
+        evaluate(df, score="p", amount="amount", threshold=0.5, by="channel")
+        .bootstrap(metric, n_resamples=10)
+        .distribution
+        for df in (ENGINES[kind](frame), frame)
+    )
+    assert np.allclose(drawn, expected, rtol=1e-9)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -317,6 +332,14 @@ def spied_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sent
 
 
+def test_of_groups_two_rows_travel_for_each_cluster(monkeypatch):
+    frame = transactions(20_000, customers=1000).with_columns(channel=pl.int_range(pl.len()) % 2)
+    groups = evaluate(frame.lazy(), score="p", threshold=0.5, by="channel")
+    sent = spied_rows(monkeypatch)
+    groups.bootstrap("alert_rate", n_resamples=2, include_small=True)
+    assert sent.pop() <= 2 * 2 * 1000
+
+
 @pytest.mark.parametrize("kind", ["polars lazy", "duckdb", "dask with numpy"])
 def test_what_travels_depends_on_days_and_clusters_not_on_rows(kind, monkeypatch):
     n, customers, days = 20_000, 1000, 10
@@ -346,6 +369,22 @@ def test_what_travels_depends_on_days_and_clusters_not_on_rows(kind, monkeypatch
     model.bootstrap("roc_auc", n_resamples=2, score_bins=None)
     assert 0.99 * n < sent.pop() <= n
     assert not sent
+
+
+def test_what_spark_collects_depends_on_days_and_clusters(spark):
+    frame = transactions(20_000, customers=1000)
+    with count_collected() as collected:
+        scores = scored_by(to_spark(spark, frame))
+    of_scores = collected.rows
+    with count_collected() as collected:
+        scores.card_precision_at_k(20)
+    assert 0 < collected.rows < 0.03 * of_scores
+    with count_collected() as collected:
+        scores.bootstrap("recall", n_resamples=2)
+    assert 1000 <= collected.rows <= 2000
+    with count_collected() as collected:
+        scores.bootstrap("roc_auc", n_resamples=2, score_bins=10)
+    assert 1000 <= collected.rows <= 10_000
 
 
 @pytest.mark.parametrize(
