@@ -6,6 +6,7 @@ A lazy engine leaves out what a metric does not depend on before its counts trav
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -138,6 +139,23 @@ def test_a_missing_card_or_day_is_reported_however_low_its_score(kind, name):
         model.bootstrap("precision_at_k", k=1, n_resamples=2)
 
 
+@pytest.mark.parametrize("kind", LAZY)
+def test_a_card_moves_up_where_a_higher_one_was_blocked_before(kind):
+    """On the second day more compromised cards are ranked than reviewed."""
+    days = [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2)]
+    frame = pl.DataFrame(
+        {
+            "timestamp": [days[0], days[1], days[1], days[1]],
+            "customer_id": ["A", "A", "B", "C"],
+            "p": [0.9, 0.9, 0.8, 0.7],
+            "is_fraud": [True, True, True, False],
+        }
+    )
+    daily = evaluate(ENGINES[kind](frame), score="p").card_precision_at_k(1).daily
+    assert daily["hits"].tolist() == [1, 1]
+    assert daily["compromised"].tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("kind", ["polars lazy", "duckdb", "dask with arrow"])
 def test_cards_of_a_category_rank_by_name(kind):
     frame = pl.DataFrame(
@@ -236,6 +254,26 @@ def test_a_resample_in_bins_is_within_the_error_that_the_result_states(
     if not np.isnan([exact.low, binned.low]).any():
         ends = [abs(binned.low - exact.low), abs(binned.high - exact.high)]
         assert max(ends) <= binned.binning_error + 1e-9
+
+
+@pytest.mark.parametrize("metric", sorted(OF_CURVE))
+def test_the_error_covers_a_customer_who_differs_from_all_together(metric):
+    """All frauds are in one bin: of one customer they rank above, of the other one below."""
+    frame = pl.DataFrame(
+        {
+            "customer_id": ["A"] * 5 + ["B"] * 3,
+            "is_fraud": [True, True, True, False, False, True, False, False],
+            "p": [0.9, 0.9, 0.9, 0.5, 0.5, 0.1, 0.5, 0.5],
+        }
+    )
+    exact, binned = (
+        evaluate(df, score="p", threshold=math.inf).bootstrap(
+            metric, n_resamples=20, max_fpr=0.3, score_bins=4
+        )
+        for df in (frame, frame.lazy())
+    )
+    off = np.abs(binned.distribution - exact.distribution).max()
+    assert 0.1 < off <= binned.binning_error + 1e-9
 
 
 def test_the_error_shrinks_with_the_number_of_bins_and_is_told():
@@ -394,7 +432,7 @@ def test_what_spark_collects_depends_on_days_and_clusters(spark):
         "UPDATE t SET is_fraud = NOT is_fraud WHERE customer_id = 1",
         "DELETE FROM t WHERE customer_id = 1",
         # The sums of scores stay the same: the lowest and the highest move together.
-        "UPDATE t SET p = CASE WHEN p = (SELECT min(p) FROM t) THEN p + 0.125 ELSE p - 0.125 END "
+        "UPDATE t SET p = p + pow(2, -26) * if(p = (SELECT min(p) FROM t), 1, -1) "
         "WHERE p = (SELECT min(p) FROM t) OR p = (SELECT max(p) FROM t)",
     ],
 )
