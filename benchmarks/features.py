@@ -1,8 +1,9 @@
 """Speed of the features, compared with other libraries: python benchmarks/features.py
 
-The handbook's 14 features with polars and DuckDB, and the 69 with pandas: all get the handbook's
-rows, or generated ones, each in a separate process; their results must be equal. Then our 69 for
-0.1, 1 and 5 million generated rows.
+The handbook's 14 features with polars and DuckDB, and those of the 69 that its rows have columns
+for with pandas, get the handbook's rows, or generated ones; all 69 with polars get generated rows
+that have all columns. Each way runs in a separate process; its results must be equal to ours. Then
+our 69 for 0.1, 1 and 5 million generated rows.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import functools
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _handbook_windows
+import _polars_features
 import click
 import handbook
 import numpy as np
@@ -23,7 +27,6 @@ from _measure import print_markdown, timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import pandas as pd
 
@@ -37,6 +40,7 @@ HANDBOOK = {
     "polars, rolling_sum_by().over()": _handbook_windows.with_rolling_expressions,
     "DuckDB, window functions": _handbook_windows.with_duckdb,
 }
+ALL_69 = ("all 69: ours", "polars' expressions")
 #: Features that need other columns (places, countries, devices, categories) are left out.
 SPANS = ("1h", "6h", "24h", "7D", "30D")
 WINDOWS = {"1d": 1, "7d": 7, "30d": 30}
@@ -289,6 +293,70 @@ def measure_handbook(way: str, source: str) -> dict[str, float]:
     }
 
 
+def generate_all_columns(n_rows: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Payments with all columns that features are computed from, customers and merchants."""
+    from features_on_disk import write_rows
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_rows(Path(folder) / "rows.parquet", n_rows)
+        rows = pl.read_parquet(Path(folder) / "rows.parquet")
+    number = pl.int_range(pl.len())
+    rows = rows.with_columns(
+        distance_from_home=pl.when(number % 7 == 0).then(12.5),
+        distance_from_last=pl.when(number % 9 == 0).then(7.25),
+        merchant_category=pl.when(number % 5 > 0).then("merchant_category"),
+        is_fraud=pl.when(number % 11 > 0).then("is_fraud"),
+    )
+    customers, merchants = (
+        rows.select(pl.col(key).unique().sort()) for key in ("customer_id", "merchant_id")
+    )
+    rng = np.random.default_rng(0)
+    customers = customers.with_columns(
+        latitude=50 + rng.normal(0, 1, len(customers)),
+        longitude=4 + rng.normal(0, 1, len(customers)),
+        account_created=pl.datetime(2017, 1, 1) + pl.duration(hours=number),
+    )
+    return rows, customers, merchants.with_columns(category=pl.lit("fuel"))
+
+
+def measure_all(way: str, n_rows: int) -> dict[str, float]:
+    """Seconds and memory of all 69 features of generated rows that have all columns."""
+    from synfin_analytics.features import FEATURES, engineer_features
+
+    rows, *tables = generate_all_columns(n_rows)
+    compute = engineer_features if way == ALL_69[0] else _polars_features.compute
+    compute(rows.head(1000), *tables)  # imports
+    processor_started = time.process_time()
+    features, seconds, megabytes = timed(lambda: compute(rows, *tables))
+    processor = time.process_time() - processor_started
+    keys = ("customer_id", "merchant_id")
+    tied = [pl.struct(key, "timestamp").is_duplicated() for key in keys]
+    tied = rows.select(pl.any_horizontal(tied)).to_series()
+    expected = engineer_features(rows, *tables)
+    for name in FEATURES:
+        pair = [frame[name].filter(~tied).cast(pl.Float64) for frame in (features, expected)]
+        if not np.allclose(*pair, rtol=1e-9, atol=1e-6, equal_nan=True):
+            raise click.ClickException(f"{way} differs in {name}")
+    return {
+        "rows": len(rows),
+        "seconds": seconds,
+        "processor": processor,
+        "megabytes": megabytes,
+        "tied": int(tied.sum()),
+    }
+
+
+def compare_all(n_rows: int, runs: int) -> None:
+    """Print a line for each way to compute all 69 features; they take turns."""
+    turns = [{way: run_in_process(way, str(n_rows)) for way in ALL_69} for _ in range(runs)]
+    print_turns(turns)
+    first = turns[0][ALL_69[0]]
+    click.echo(
+        f"\n{first['rows']:,} generated rows with the same 69 features to 1e-9 or 0.000001, except "
+        f"the {first['tied']:,} of one customer or merchant and second.\n"
+    )
+
+
 def compare_handbook(source: str, runs: int) -> None:
     """Print a line for each way to compute the handbook's features; they take turns."""
     turns = [{way: run_in_process(way, source) for way in HANDBOOK} for _ in range(runs)]
@@ -374,6 +442,8 @@ def measure(way: str, source: str, sample: int) -> dict[str, float]:
     """Measure one way in this process."""
     if way in HANDBOOK:
         return measure_handbook(way, source)
+    if way in ALL_69:
+        return measure_all(way, int(source))
     return measure_ours(source) if way == OURS else measure_pandas(source, sample, raw=way == RAW)
 
 
@@ -385,6 +455,12 @@ def measure(way: str, source: str, sample: int) -> dict[str, float]:
     show_default=True,
     help="Customers and merchants for pandas; 0 leaves pandas out.",
 )
+@click.option(
+    "--all-columns",
+    default=1_000_000,
+    show_default=True,
+    help="Generated rows for all 69 features with polars; 0 leaves them out.",
+)
 @click.option("--rows", "sizes", type=int, multiple=True, default=SIZES, show_default=True)
 @click.option(
     "--runs",
@@ -394,7 +470,12 @@ def measure(way: str, source: str, sample: int) -> dict[str, float]:
 )
 @click.option("--single", type=click.Tuple([str, str]), hidden=True)
 def main(
-    data: Path, sample: int, sizes: tuple[int, ...], runs: int, single: tuple[str, str] | None
+    data: Path,
+    sample: int,
+    all_columns: int,
+    sizes: tuple[int, ...],
+    runs: int,
+    single: tuple[str, str] | None,
 ) -> None:
     """Print seconds and memory compared with other libraries, then for more rows."""
     if single is not None:
@@ -406,6 +487,8 @@ def main(
             click.echo(f"No handbook/transactions.parquet in {data}: rows are generated.")
         source = str(files[0]) if files else str(SIZES[1])
         compare_handbook(source, runs)
+        if all_columns:
+            compare_all(all_columns, runs)
         if sample:
             compare_with_pandas(source, sample, runs)
     measure_sizes(sizes)
