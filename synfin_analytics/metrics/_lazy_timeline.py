@@ -359,8 +359,14 @@ def _select_time(frame: Frame, name: str) -> nw.Expr:
     if frame.collect_schema()[name] == nw.Unknown:  # the type of a column of NULLs only
         return nw.lit(None, nw.Datetime("us"))
     time = to_utc(frame, name, "to be split by time")
-    # Spark's are of microseconds, and have the zone of the session.
-    return time if frame.implementation.is_spark_like() else time.cast(nw.Datetime("us"))
+    if frame.implementation.is_spark_like():  # of microseconds, in the zone of the session
+        return time
+    whole = time.cast(nw.Datetime("us"))
+    if getattr(frame.collect_schema()[name], "time_unit", None) != "ns":
+        return whole
+    if frame.implementation.is_duckdb():  # which rounds
+        return nw.when(whole > time).then(whole - nw.lit(_RESOLUTION)).otherwise(whole)
+    return time.dt.truncate("1us").cast(nw.Datetime("us"))  # Arrow does not drop nanoseconds
 
 
 # -- What each row adds to the counts --------------------------------------------------------------

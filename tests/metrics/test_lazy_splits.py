@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from synfin_analytics.metrics import PrequentialSplit, TimeSplit, time_split
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+COMPROMISED = "in the test period, of entities known to be compromised"
 BEGIN = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 SCHEMA = {
     "id": pl.Int64,
@@ -148,6 +150,48 @@ def test_sets_and_counts_are_those_of_a_frame_in_memory(engine, lazy):
     check()
 
 
+def world_of_ties() -> pl.DataFrame:
+    """Transactions and labels that come at the same few moments, at which periods begin and end."""
+    generator = random.Random(4)
+    quarters = range(-4, 24)
+    drawn = (
+        (
+            generator.choice(quarters) / 4,
+            generator.choice([*map(str, range(60)), None, None, None]),
+            generator.choice([True, False, False, None]),
+            *generator.choice([[], [generator.choice(quarters) / 4]]),
+        )
+        for _ in range(300)
+    )
+    return payments(*drawn)
+
+
+@every_type
+def test_moments_at_which_periods_and_days_begin_belong_to_the_same_sets(lazy):
+    frame = world_of_ties()
+    native = lazy(frame)
+    result, expected = (
+        split(rows, start=at(0.25), label_available_at="label_available_at")
+        for rows in (native, frame)
+    )
+    assert describe(result) == describe(expected)
+    assert expected.n_compromised < expected.left_out[COMPROMISED]
+    splitter = PrequentialSplit(2, train="1d", delay="6h", test="12h")
+    folds, expected_folds = (list(map(describe, splitter.folds(rows))) for rows in (native, frame))
+    assert folds == expected_folds
+
+
+def test_nanoseconds_do_not_count(lazy):
+    frame = payments(
+        (0, "a", False, 3), (0, "b", True, 3), (0, "c", False, 1), (3, "b", False), (3, "c", False)
+    )
+    times = pl.col(pl.Datetime).dt.replace_time_zone(None).dt.cast_time_unit("ns")
+    frame = frame.with_columns(times + pl.duration(nanoseconds=700))
+    result = split(lazy(frame), label_available_at="label_available_at")
+    assert in_order_of(result.train, "id")["id"].to_list() == [0, 1, 2]
+    assert in_order_of(result.test, "id")["id"].to_list() == [4]
+
+
 def test_the_sets_are_lazy_frames_of_the_engine_with_the_same_columns(lazy):
     frame = lazy(PAYMENTS)
     result = split(frame)
@@ -236,11 +280,6 @@ def test_partitions_of_dask_keep_their_index_and_types(drop):
     expected = split(partitions.compute(), drop_compromised=drop)
     pd.testing.assert_frame_equal(result.train.compute(), expected.train)
     pd.testing.assert_frame_equal(result.test.compute(), expected.test)
-
-
-def test_the_days_of_the_test_begin_when_the_test_does(lazy):
-    start = at(0) + dt.timedelta(hours=6, microseconds=1)
-    assert describe(split(lazy(PAYMENTS), start=start)) == describe(split(PAYMENTS, start=start))
 
 
 # -- What travels ----------------------------------------------------------------------------------
