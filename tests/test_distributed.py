@@ -82,7 +82,7 @@ def test_dask_and_spark_agree_with_postgresql(predicted, tmp_path, monkeypatch):
     questions = {line.split(":")[0] for line in result.stdout.splitlines() if line[0] != " "}
     assert questions == {"dask", "spark"}
     answers = [line for line in result.stdout.splitlines() if line[0] == " "]
-    assert len(answers) == 2 * 11
+    assert len(answers) == 2 * 12
     assert all(line.endswith(": equal") for line in answers)
     documented = [line.strip().split(" (")[0] for line in blocks("text")[0].splitlines()]
     assert {line.strip().split(" (")[0] for line in answers} <= set(documented)
