@@ -114,7 +114,7 @@ def test_an_invalid_cell_is_named_by_its_row_over_all_partitions(distribute: Dis
     parts = _merchants(range(3), range(3, 6))
     parts[1] = parts[1].with_columns(merchant_id=pl.Series(["M3", None, "M5"]))
     with pytest.raises(InvalidDataError) as caught:
-        load_df(distribute(parts), "merchants")
+        load_df(distribute(parts), "merchants", batch_size=2)
     (problem,) = caught.value.problems
     assert (problem.column, problem.rows) == ("merchant_id", (4,))
     assert _keys() == []
