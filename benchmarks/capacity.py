@@ -62,9 +62,10 @@ class Line:
         """Return the value that the line has for a number of rows."""
         return max(self.fixed, 0.0) + max(self.per_million, 0.0) * rows / 1e6
 
-    def __str__(self) -> str:
-        sign = "-" if round(self.per_million, 1) < 0 else "+"
-        return f"{self.fixed:,.1f} {sign} {abs(self.per_million):,.1f}"
+    def in_words(self, digits: int) -> str:
+        """Return the fixed cost and that of a million rows, as a sum."""
+        sign = "-" if round(self.per_million, digits) < 0 else "+"
+        return f"{self.fixed:,.{digits}f} {sign} {abs(self.per_million):,.{digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,10 +162,17 @@ def slope_table(costs: list[Cost]) -> list[list[str]]:
     head = ["call", "engine", "seconds", "CPU seconds", "peak MB", "peak MB of Spark's processes"]
     lines = [head, ["---", "---", *["---:"] * 4]]
     for cost in costs:
-        if not cost.refused:
-            peak = "bounded" if cost.is_bounded else str(cost.peak)
-            others = str(cost.others) if cost.engine == "spark" else ""
-            lines.append([*cost.name, str(cost.seconds), str(cost.cpu), peak, others])
+        if cost.seconds is None or cost.cpu is None or cost.peak is None or cost.others is None:
+            continue
+        lines.append(
+            [
+                *cost.name,
+                cost.seconds.in_words(1),
+                cost.cpu.in_words(2),
+                "bounded" if cost.is_bounded else cost.peak.in_words(0),
+                cost.others.in_words(0) if cost.engine == "spark" else "",
+            ]
+        )
     return lines
 
 
@@ -194,7 +202,7 @@ def need_table(costs: list[Cost], cores: int, gigabytes: int, hours: float) -> l
             elif cost.engine == "spark":
                 machines = f"{for_time:,}"
             size = "bounded" if cost.is_bounded else f"{peak:,.1f}"
-            cells += [f"{cpu_hours:,.1f}", size, machines]
+            cells += [f"{cpu_hours:,.2f}", size, machines]
         lines.append(cells)
     return lines
 

@@ -68,22 +68,31 @@ def test_lines_and_needs_follow_from_the_measurements(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Refused: `time_split` on duckdb: Error: collect" in result.stdout
     slopes, needs = result.stdout.split("### Extrapolated")
-    line = ["5.0 + 10.0", "3.0 + 36.0", "200.0 + 1,024.0"]
+    line = ["5.0 + 10.0", "3.00 + 36.00", "200 + 1,024"]
     assert cells_of(slopes)[:5] == [
         ["`simulate`", "to a folder", *line[:2], "bounded", ""],
         ["`evaluate`", "polars", *line, ""],
         ["`engineer_features`", "dask", *line, ""],
-        ["`engineer_features`", "spark", *line, "700.0 + 0.0"],
+        ["`engineer_features`", "spark", *line, "700 + 0"],
         ["`engineer_features`", "polars lazy", *line[:2], "bounded", ""],
     ]
     # 100 million rows: an hour of the processor and 100 GB; 10 billion: 100 hours, 10,000 GB.
     too_large = "does not fit"
     assert cells_of(needs) == [
-        ["`simulate`", "to a folder", "1.0", "bounded", "1", "100.0", "bounded", "1"],
-        ["`evaluate`", "polars", "1.0", "100.2", too_large, "100.0", "10,000.2", too_large],
-        ["`engineer_features`", "dask", "1.0", "100.2", "3", "100.0", "10,000.2", "251"],
-        ["`engineer_features`", "spark", "1.0", "100.2", too_large, "100.0", "10,000.2", too_large],
-        ["`engineer_features`", "polars lazy", "1.0", "bounded", "1", "100.0", "bounded", "1"],
+        ["`simulate`", "to a folder", "1.00", "bounded", "1", "100.00", "bounded", "1"],
+        ["`evaluate`", "polars", "1.00", "100.2", too_large, "100.00", "10,000.2", too_large],
+        ["`engineer_features`", "dask", "1.00", "100.2", "3", "100.00", "10,000.2", "251"],
+        [
+            "`engineer_features`",
+            "spark",
+            "1.00",
+            "100.2",
+            too_large,
+            "100.00",
+            "10,000.2",
+            too_large,
+        ],
+        ["`engineer_features`", "polars lazy", "1.00", "bounded", "1", "100.00", "bounded", "1"],
     ]
 
 
@@ -97,7 +106,7 @@ def test_a_cluster_needs_machines_for_its_time(tmp_path):
     result = run("capacity.py", "table", report, "--cores", 4, "--hours", 2)
     needs = result.stdout.split("### Extrapolated")[1]
     assert cells_of(needs) == [
-        ["`fraud_rate`", "spark", "1.0", "0.2", "1", "100.0", "0.2", "13"],
+        ["`fraud_rate`", "spark", "1.00", "0.2", "1", "100.00", "0.2", "13"],
     ]
 
 
