@@ -176,7 +176,10 @@ def engineer_features(task: Task, frame: Any) -> None:
 def window_features(task: Task, frame: Any) -> None:
     from synfin_analytics import window_features
 
-    _write(window_features(frame, **task.buckets), task.scratch / "windows")
+    if task.engine == "polars lazy":
+        window_features(frame, output=task.scratch / "windows", memory=task.memory)
+    else:
+        _write(window_features(frame, **task.buckets), task.scratch / "windows")
 
 
 def time_split(task: Task, frame: Any) -> None:

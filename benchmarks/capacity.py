@@ -36,14 +36,23 @@ if TYPE_CHECKING:
 
 SIZES = (200_000, 400_000, 800_000)
 LARGE = (5_000_000, 50_000_000)
-LARGE_CALLS = ("fraud_rate", "fraud_rate(cluster='customer_id')", "engineer_features")
+LARGE_CALLS = (
+    "fraud_rate",
+    "fraud_rate(cluster='customer_id')",
+    "window_features",
+    "engineer_features",
+)
 DAYS = 90
 #: Numbers of rows for which needs are extrapolated.
 TARGETS = (100_000_000, 10_000_000_000)
 _RUN = Path(__file__).with_name("_capacity_run.py")
 SIMULATE, ON_DISK = "simulate", "polars lazy"
 #: Engines and calls that write to a folder, in memory of which a part or an argument is the limit.
-BOUNDED = (("", SIMULATE), (ON_DISK, "engineer_features"))
+BOUNDED = (
+    ("", SIMULATE),
+    (ON_DISK, "engineer_features"),
+    (ON_DISK, "window_features"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
