@@ -106,6 +106,8 @@ class Cost:
         for run in runs.values():
             if "refused" in run:
                 return cls(engine, call, refused=run["refused"])
+        if len(runs) < 2:
+            return cls(engine, call, refused="measured for one size only")
         lines = (
             Line.fit(list(runs), [run[name] for run in runs.values()])
             for name in ("seconds", "cpu", "peak", "peak of others")
@@ -223,7 +225,7 @@ def print_costs(runs: Runs, cores: int, gigabytes: int, hours: float) -> None:
     print_markdown(slope_table(costs))
     for cost in costs:
         if cost.refused:
-            click.echo(f"\nRefused: {' on '.join(cost.name)}: {cost.refused}")
+            click.echo(f"\nNo line for {' on '.join(cost.name)}: {cost.refused}")
     click.echo(
         f"\n### Extrapolated: machines with {cores} cores and {gigabytes} GB; a cluster has "
         f"{hours:g} hours\n"

@@ -62,11 +62,13 @@ def test_lines_and_needs_follow_from_the_measurements(tmp_path):
             measurements.append(measurement(engine, call, million * 10**6, *values))
     refused = {"engine": "duckdb", "call": "time_split", "rows": 10**6, "refused": "Error: collect"}
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"measurements": [*measurements, refused]}))
+    single = measurement("dask", "evaluate", 10**6, 15, 39, 1224)
+    report.write_text(json.dumps({"measurements": [*measurements, refused, single]}))
 
     result = run("capacity.py", "table", report, "--cores", 10, "--gigabytes", 40, "--hours", 5)
     assert result.returncode == 0, result.stderr
-    assert "Refused: `time_split` on duckdb: Error: collect" in result.stdout
+    assert "No line for `time_split` on duckdb: Error: collect\n" in result.stdout
+    assert "No line for `evaluate` on dask: measured for one size only\n" in result.stdout
     slopes, needs = result.stdout.split("### Extrapolated")
     line = ["5.0 + 10.0", "3.00 + 36.00", "200 + 1,024"]
     assert cells_of(slopes)[:5] == [
