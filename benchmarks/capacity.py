@@ -192,15 +192,15 @@ def need_table(costs: list[Cost], cores: int, gigabytes: int, hours: float) -> l
 
     polars and DuckDB run on one machine. A cluster divides its CPU time over the cores of its
     machines; in memory, Dask divides the rows over its workers, and Spark has the peak on the
-    client.
+    client. Calls whose slope is not above 0 are left out: it was too small to be measured.
     """
     head = ["call", "engine"]
     for rows in TARGETS:
         head += [f"CPU hours, {rows:,}", f"GB, {rows:,}", f"machines, {rows:,}"]
     lines = [head, ["---", "---", *["---:"] * (3 * len(TARGETS))]]
     for cost in costs:
-        if cost.refused or cost.cpu is None or cost.peak is None:
-            continue
+        if cost.cpu is None or cost.peak is None or cost.cpu.per_million <= 0:
+            continue  # no line, or one that says that rows cost nothing
         cells = cost.name
         for rows in TARGETS:
             cpu_hours, peak = cost.cpu.at(rows) / 3600, cost.peak.at(rows) / 1024

@@ -98,6 +98,15 @@ def test_lines_and_needs_follow_from_the_measurements(tmp_path):
     ]
 
 
+def test_a_slope_too_small_to_be_measured_is_not_extrapolated(tmp_path):
+    measurements = [measurement("duckdb", "evaluate", n * 10**6, 2, 3 - n, 250) for n in (1, 2)]
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"measurements": measurements}))
+    slopes, needs = run("capacity.py", "table", report).stdout.split("### Extrapolated")
+    assert cells_of(slopes) == [["`evaluate`", "duckdb", "2.0 + 0.0", "3.00 - 1.00", "250 + 0", ""]]
+    assert cells_of(needs) == []
+
+
 def test_a_cluster_needs_machines_for_its_time(tmp_path):
     measurements = [
         measurement("spark", "fraud_rate", rows, 9, rows * 36 / 10**6, 200.0, 900.0)
