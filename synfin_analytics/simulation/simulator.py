@@ -244,9 +244,9 @@ def simulate(
         as a ``pathlib.Path`` or a text with a slash such as ``"./world"``, to write Parquet files
         to ``customers/``, ``merchants/`` and ``transactions/``, in memory that does not depend on
         the number of rows. The folder exists when all of them are written, and not at all after
-        an error; only its owner can read it. A world of more than about 500,000 transactions has
-        parts in it, each with an equal number of customers who pay at merchants of their part, so
-        its rows are others than in memory; a smaller one has the same rows.
+        an error. A world of more than about 500,000 transactions has parts in it, each with an
+        equal number of customers who pay at merchants of their part, so its rows are others than in
+        memory; a smaller one has the same rows.
 
     Returns
     -------
