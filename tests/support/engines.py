@@ -174,7 +174,7 @@ def spark_session(zone: str = "UTC") -> Iterator[SparkSession]:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.fail("Spark needs Java: apt-get install default-jre-headless (Debian, Ubuntu)")
     os.environ.update(SPARK)
-    with _pandas_3():
+    with without_pandas_warning():
         from pyspark.sql import SparkSession
 
     with tempfile.TemporaryDirectory() as folder:
@@ -211,12 +211,12 @@ def in_order_of(frame: Any, key: str) -> pl.DataFrame:
 
 def to_spark(spark: SparkSession, frame: pl.DataFrame) -> Any:
     """Convert ``frame`` to Spark."""
-    with _pandas_3():
+    with without_pandas_warning():
         return spark.createDataFrame(frame.to_arrow())
 
 
 @contextlib.contextmanager
-def _pandas_3() -> Iterator[None]:
+def without_pandas_warning() -> Iterator[None]:
     """Ignore PySpark's warning about pandas 3: data are exchanged as Arrow here."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
