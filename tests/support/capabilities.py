@@ -38,7 +38,7 @@ N_FILES = 5
 @functools.cache
 def world() -> sa.Simulation[pl.DataFrame]:
     """Return a simulated world whose transactions have two scores of three digits."""
-    world = sa.simulate(customers=300, merchants=80, days=60, seed=11, output="polars")
+    world = sa.simulate(customers=450, merchants=120, days=60, seed=11, output="polars")
     noise = pl.int_range(pl.len()).hash(seed=1) % 1000
     fraud = pl.col("is_fraud").cast(pl.Float64)
     return world._replace(
