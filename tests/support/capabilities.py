@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 from collected import Collected, count_collected, is_lazy
 from engines import without_pandas_warning
+from sklearn.linear_model import LogisticRegression
 
 import synfin_analytics as sa
 
@@ -160,10 +161,19 @@ CALLS: dict[str, Call] = {
         "batches of rows",
     ),
     "window_features": Call(lambda df, _: sa.window_features(df), _OWN),
+    "window_features(output=…)": Call(
+        lambda df, place: sa.window_features(df, output=place.folder / "features"),
+        "batches of rows",
+    ),
     "handbook_features": Call(lambda df, _: sa.handbook_features(df), _OWN),
+    "handbook_features(output=…)": Call(
+        lambda df, place: sa.handbook_features(df, output=place.folder / "features"),
+        "batches of rows",
+    ),
     "detect_patterns": Call(lambda df, _: sa.detect_patterns(df), "the transactions of patterns"),
     "detect_anomalies": Call(lambda df, _: sa.detect_anomalies(df), "the transactions of patterns"),
     "fit_baseline": Call(lambda df, _: sa.fit_baseline(df), ""),
+    "score": Call(lambda df, _: sa.score(df, _model(), features=["amount"], column="score"), _OWN),
     "fraud_report": Call(
         lambda df, _: sa.fraud_report(df, label="is_fraud", timestamp="timestamp"), ""
     ),
@@ -184,6 +194,12 @@ CALLS: dict[str, Call] = {
     "suggest_columns": Call(lambda df, _: sa.suggest_columns(df), ""),
     "show": Call(lambda df, _: sa.show(df), "the rows that are shown"),
 }
+
+
+@functools.cache
+def _model() -> LogisticRegression:
+    frame = world().transactions
+    return LogisticRegression().fit(frame.select("amount").to_numpy(), frame["is_fraud"])
 
 
 def _load(df: Any, place: Place) -> object:

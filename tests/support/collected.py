@@ -57,10 +57,16 @@ def count_collected() -> Iterator[Collected]:
     """Count rows that polars' lazy frames, DuckDB, Dask and Spark hand to Python.
 
     A frame of polars counts only if its plan scans Parquet: operations on a frame in memory collect
-    lazy frames, too. Rows that a method counts are not counted again by those that it calls.
+    lazy frames, too. What Dask persists stays where it is. Rows that a method counts are not
+    counted again by those that it calls.
     """
     collected = Collected()
     depth = [0]
+    persist = dask.base.persist
+
+    def keep(*collections: Any, **options: Any) -> Any:
+        with dask.config.set(scheduler="synchronous"):  # a cluster keeps them in its workers
+            return persist(*collections, **options)
 
     def spy(method: Callable[..., Any], counts: Callable[..., bool] = bool) -> Callable[..., Any]:
         def call(frame: Any, *arguments: Any, **options: Any) -> Any:
@@ -96,6 +102,7 @@ def count_collected() -> Iterator[Collected]:
             for name in names:
                 method = getattr(owner, name)
                 stack.enter_context(patch.object(owner, name, spy(method, counts)))
+        stack.enter_context(patch.object(dask.base, "persist", keep))
         stack.enter_context(dask.config.set(scheduler=scheduled))
         yield collected
 
