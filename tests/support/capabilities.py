@@ -103,6 +103,14 @@ class Call:
 _OWN = "nothing is computed until you compute the result"
 _GROUPS = "a row for each group"
 _SCORES = "a row for each distinct score"
+_FEATURES = (
+    "nothing of Dask and PySpark; of the others all rows, because their results are in memory "
+    "(`output` avoids that)"
+)
+_PATTERNS = (
+    "what detectors find on the workers of Dask and PySpark; of the others all rows, because "
+    "detectors compute with NumPy"
+)
 
 _LAYOUT = {
     name: name
@@ -130,7 +138,10 @@ CALLS: dict[str, Call] = {
         lambda df, _: sa.compare_models(
             df, ["fraud_probability", "other_probability"], n_resamples=50
         ),
-        "rows for each cluster, of each model",
+        (
+            "a row for each cluster and bin of scores, because curves depend on the order of all "
+            "scores; few customers have more rows than bins"
+        ),
     ),
     "evaluate_rules": Call(
         lambda df, _: sa.evaluate_rules(df, {"large": "amount > 200"}),
@@ -155,33 +166,37 @@ CALLS: dict[str, Call] = {
     "time_split": Call(
         lambda df, _: sa.time_split(df), "a row for each part of the split; sets stay lazy"
     ),
-    "engineer_features": Call(lambda df, _: sa.engineer_features(df), _OWN),
+    "engineer_features": Call(lambda df, _: sa.engineer_features(df), _FEATURES),
     "engineer_features(output=…)": Call(
         lambda df, place: sa.engineer_features(df, output=place.folder / "features"),
         "batches of rows",
     ),
-    "window_features": Call(lambda df, _: sa.window_features(df), _OWN),
+    "window_features": Call(lambda df, _: sa.window_features(df), _FEATURES),
     "window_features(output=…)": Call(
         lambda df, place: sa.window_features(df, output=place.folder / "features"),
         "batches of rows",
     ),
-    "handbook_features": Call(lambda df, _: sa.handbook_features(df), _OWN),
+    "handbook_features": Call(lambda df, _: sa.handbook_features(df), _FEATURES),
     "handbook_features(output=…)": Call(
         lambda df, place: sa.handbook_features(df, output=place.folder / "features"),
         "batches of rows",
     ),
-    "detect_patterns": Call(lambda df, _: sa.detect_patterns(df), "the transactions of patterns"),
-    "detect_anomalies": Call(lambda df, _: sa.detect_anomalies(df), "the transactions of patterns"),
-    "fit_baseline": Call(lambda df, _: sa.fit_baseline(df), ""),
+    "detect_patterns": Call(lambda df, _: sa.detect_patterns(df), _PATTERNS),
+    "detect_anomalies": Call(lambda df, _: sa.detect_anomalies(df), _PATTERNS),
+    "fit_baseline": Call(
+        lambda df, _: sa.fit_baseline(df),
+        "sums of Dask and PySpark; of the others six columns, because they are fitted in memory",
+    ),
     "score": Call(lambda df, _: sa.score(df, _model(), features=["amount"], column="score"), _OWN),
     "fraud_report": Call(
-        lambda df, _: sa.fraud_report(df, label="is_fraud", timestamp="timestamp"), ""
+        lambda df, _: sa.fraud_report(df, label="is_fraud", timestamp="timestamp"),
+        "the columns that the report needs, because it counts them in many ways",
     ),
     "model_report": Call(
         lambda df, _: sa.model_report(
             df, label="is_fraud", score="fraud_probability", timestamp="timestamp"
         ),
-        "",
+        "the columns that the report needs, because it counts them in many ways",
     ),
     "rules_report": Call(
         lambda df, _: sa.rules_report(df, {"large": "amount > 200"}),
@@ -190,8 +205,14 @@ CALLS: dict[str, Call] = {
     "load_df": Call(
         lambda df, place: _load(df, place), "batches of rows, on their way to the server"
     ),
-    "read_layout": Call(lambda df, _: sa.read_layout(df, sa.Layout(_LAYOUT)), ""),
-    "suggest_columns": Call(lambda df, _: sa.suggest_columns(df), ""),
+    "read_layout": Call(
+        lambda df, _: sa.read_layout(df, sa.Layout(_LAYOUT)),
+        "nothing of polars; of the others the columns of the layout, which stay in memory",
+    ),
+    "suggest_columns": Call(
+        lambda df, _: sa.suggest_columns(df),
+        "10,000 rows, and then the cells of the columns in batches",
+    ),
     "show": Call(lambda df, _: sa.show(df), "the rows that are shown"),
 }
 

@@ -142,13 +142,19 @@ def count_rows(result: Any) -> int:
     if isinstance(result, pd.DataFrame | pd.Series | pl.DataFrame | pl.Series):
         return len(result)
     if isinstance(result, pa.Table | pa.RecordBatch):
-        return result.num_rows
+        packed = [
+            value
+            for name, column in zip(result.schema.names, result.columns, strict=True)
+            if pa.types.is_binary(result.schema.field(name).type)
+            for value in column.to_pylist()
+        ]
+        return max(result.num_rows, sum(map(_count_packed, packed)))
     if isinstance(result, np.ndarray):
         return len(result) if result.ndim else 1
     if isinstance(result, dict):
         return max(map(count_rows, result.values()), default=0)
     if isinstance(result, tuple) and hasattr(result, "__fields__"):  # a row of Spark
-        return 1
+        return max(1, sum(map(_count_packed, result)))
     if isinstance(result, list | tuple):
         return sum(map(count_rows, result))
     if hasattr(result, "__dataclass_fields__"):
@@ -156,6 +162,14 @@ def count_rows(result: Any) -> int:
             (count_rows(getattr(result, name)) for name in result.__dataclass_fields__), default=0
         )
     return 1
+
+
+def _count_packed(value: Any) -> int:
+    """Return how many rows are in bytes that are a stream of Arrow; 0 for other values."""
+    if not isinstance(value, bytes | bytearray) or not value.startswith(b"\xff\xff\xff\xff"):
+        return 0
+    with pa.ipc.open_stream(bytes(value)) as stream:
+        return sum(batch.num_rows for batch in stream)
 
 
 def is_lazy(result: Any) -> bool:
