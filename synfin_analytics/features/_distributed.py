@@ -163,7 +163,8 @@ class _Computation(Scope):
             return Parents(model, columns, None)
         names = {_joined_name(model, name): name for name in (*columns, EXISTS, _N_ROWS)}
         values: Any = nw.from_native(rows, eager_only=True)
-        values = values.select(*(name for name in names if name in values.columns)).rename(names)
+        available = {name: own for name, own in names.items() if name in values.columns}
+        values = values.select(*available).rename(available)
         if _N_ROWS in values.columns:
             _check_one_row(values, model)
         exists = pl.Series(EXISTS, values[EXISTS].to_list(), pl.Boolean)

@@ -11,7 +11,7 @@ from pathlib import Path
 import cloudpickle
 import polars as pl
 import pytest
-from engines import ENGINES, QUICK, in_order_of, to_spark
+from engines import ENGINES, QUICK, a_third_of_engines, in_order_of, to_spark
 from feature_rows import engineered, transactions, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,13 +43,26 @@ in_order_of_ids = partial(in_order_of, key="transaction_id")
 to_dask = ENGINES["dask with arrow"]
 
 
-@settings(phases=QUICK, max_examples=15, deadline=None)
-@given(frame=transactions().filter(len), dated=st.booleans())
-def test_dask_has_the_features_of_the_frame(frame, dated):
-    frame = frame if dated else frame.drop("label_available_at")
-    features = engineered(to_dask(frame))
+def assert_same_features(frame, convert):
     expected = engineered(frame).sort("transaction_id")
-    assert_frame_equal(in_order_of_ids(features), expected, check_exact=True)
+    assert_frame_equal(in_order_of_ids(engineered(convert(frame))), expected, check_exact=True)
+
+
+@a_third_of_engines
+@settings(phases=QUICK, max_examples=8, deadline=None)
+@given(frame=transactions().filter(len), dated=st.booleans())
+def test_engines_agree_on_any_payments(engines, frame, dated):
+    for name in engines:
+        assert_same_features(frame if dated else frame.drop("label_available_at"), ENGINES[name])
+
+
+def test_spark_agrees_on_any_payments(spark):
+    @settings(phases=QUICK, max_examples=2, deadline=None)
+    @given(frame=transactions().filter(lambda frame: len(frame) > 3))
+    def check(frame):
+        assert_same_features(frame, lambda frame: to_spark(spark, frame))
+
+    check()
 
 
 @pytest.fixture(params=["dask", "spark"])
