@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError, SynfinError
 
@@ -81,3 +83,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
             f"Cannot write the folder {str(folder)!r}: {error.strerror or error}. Nothing of it "
             "was kept."
         ) from error
+
+
+def scan_parts(folder: Path) -> pl.LazyFrame:
+    """Return a scan of the Parquet files of a folder, in the order of their names.
+
+    Parameters
+    ----------
+    folder
+        The folder. Its name may contain brackets, which polars would read as a pattern.
+    """
+    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 import warnings
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +80,7 @@ def _check_spark_types(df: Any, purpose: str) -> None:
             break
     for field in df.schema:
         try:
-            with suppress(
-                AssertionError
-            ):  # a timestamp; how to pass its zone depends on the version
-                to_arrow_type(field.dataType)
+            to_arrow_type(field.dataType, timezone="UTC")
         except PySparkException:
             raise ArgumentError(
                 f"Column {field.name!r} of the Spark DataFrame is {field.dataType.simpleString()}, "
@@ -133,7 +130,9 @@ def dask_partitions(df: Any) -> Iterator[pd.DataFrame]:
     with ExitStack() as stack:
         compute = _shared_work(df, stack) if _has_shared_work(df) else _separate_work(df)
         expected = [str(name) for name in df.columns]
-        for number, part in enumerate(prefetch(compute, depth=1)):
+        # Closed first, so that its thread has ended when temporary files are removed.
+        parts = stack.enter_context(closing(prefetch(compute, depth=1)))
+        for number, part in enumerate(parts):
             _check_partition(part, number, expected)
             yield part
 

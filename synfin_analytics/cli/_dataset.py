@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BUFFER = 128 << 20
 _MAX_ROW_GROUP = 131_072
 #: Files that are open at a time, if the system allows twice as many.
-_MAX_OPEN = 1_024
+_MAX_OPEN = 512
 
 
 class Partition(ABC):
@@ -260,6 +260,6 @@ def _max_open() -> int:
     try:
         import resource
     except ImportError:  # on Windows
-        return _MAX_OPEN // 4
+        return _MAX_OPEN // 2
     soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(min(_MAX_OPEN, soft_limit) // 2, 1)
+    return max(min(_MAX_OPEN, soft_limit // 2), 1)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synfin_analytics._core.dataframes import list_columns, native_frame, open_frame
-from synfin_analytics._core.new_folder import new_folder
+from synfin_analytics._core.new_folder import new_folder, scan_parts
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.features._payments import ROW
 from synfin_analytics.features._spill import Spill, read_groups
@@ -212,4 +212,4 @@ def write_folder(folder: Path, compute: Callable[[Path], Iterator[pa.Table]]) ->
         for number, table in enumerate(compute(Path(scratch))):
             path = partial / f"part-{number:05}.parquet"
             pq.write_table(table, path, compression="zstd")
-    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)  # names may have brackets
+    return scan_parts(folder)

@@ -2,9 +2,8 @@
 
 The order of scores, sums by cluster and ranks of a day do not depend on a resample, so they are
 computed once: they are the source of a statistic. Several metrics follow from one source, which is
-weighed once for each block of resamples: the areas from a curve, the shares from sums by cluster.
-The curve needs the frauds' scores and the number of genuine transactions between them, by cluster;
-a block of resamples is then a product of sparse matrices.
+weighed once for each block of resamples: the areas from a curve (:mod:`._curves`), the shares from
+sums by cluster.
 """
 
 from __future__ import annotations

@@ -303,7 +303,7 @@ def format_range(start: np.datetime64, end: np.datetime64) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameRows:
+class EagerRows:
     """Rows of a frame in memory."""
 
     frame: nw.DataFrame[Any]

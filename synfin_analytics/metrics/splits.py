@@ -17,7 +17,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._lazy_timeline import LazyRows
 from synfin_analytics.metrics._timeline import (
     Columns,
-    FrameRows,
+    EagerRows,
     Lengths,
     Timeline,
     open_in_memory,
@@ -236,7 +236,7 @@ def split_frame(
         rows = LazyRows.open(df, columns, caller)
     else:
         frame = open_in_memory(df, "df")
-        rows = FrameRows(frame, Timeline.from_frame(frame, columns))
+        rows = EagerRows(frame, Timeline.from_frame(frame, columns))
     starts = lengths.find_starts(rows.last, start, n_splits)
     return (_to_split(sets, lengths) for sets in rows.split(lengths, starts))
 

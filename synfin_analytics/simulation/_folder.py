@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow.parquet as pq
 
-from synfin_analytics._core.new_folder import check_new_folder, new_folder
+from synfin_analytics._core.new_folder import check_new_folder, new_folder, scan_parts
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.simulation._generate import simulate_tables
 from synfin_analytics.simulation._random import RandomStream
@@ -21,6 +20,8 @@ from synfin_analytics.simulation._tables import Taken
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import polars as pl
 
     from synfin_analytics.simulation._generate import WorldOptions
 
@@ -53,7 +54,7 @@ def simulate_to_folder(options: WorldOptions, output: str | Path) -> dict[str, p
                 path = partial / table / f"part-{part.part:06d}.parquet"
                 pq.write_table(frame.to_arrow(), path, compression="zstd")
             del tables, frame
-    return {table: pl.scan_parquet(folder / table / "*.parquet") for table in TABLES}
+    return {table: scan_parts(folder / table) for table in TABLES}
 
 
 def _divide(options: WorldOptions) -> Iterator[WorldOptions]:

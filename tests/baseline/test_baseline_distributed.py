@@ -34,15 +34,6 @@ def expected(payments):
     return fit_baseline(payments)
 
 
-@pytest.fixture(params=["dask", "spark"])
-def distribute(request):
-    """Convert a polars frame to a frame of the engine."""
-    if request.param == "dask":
-        return to_dask
-    spark = request.getfixturevalue("spark")
-    return lambda frame: to_spark(spark, frame)
-
-
 def assert_same_model(model, expected):
     assert model.coefficients == pytest.approx(expected.coefficients, rel=BOUND, abs=BOUND)
     assert model.threshold == pytest.approx(expected.threshold, abs=BOUND)

@@ -50,15 +50,6 @@ REQUIRED = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp
 to_dask = ENGINES["dask with arrow"]
 
 
-@pytest.fixture(params=["dask", "spark"])
-def distribute(request):
-    """Convert a polars frame to a frame of the engine."""
-    if request.param == "dask":
-        return to_dask
-    spark = request.getfixturevalue("spark")
-    return lambda frame: to_spark(spark, frame)
-
-
 @pytest.fixture(scope="module")
 def transactions():
     """A world with every pattern, in which cells are missing and many payments share a moment."""

@@ -65,15 +65,6 @@ def test_spark_agrees_on_any_payments(spark):
     check()
 
 
-@pytest.fixture(params=["dask", "spark"])
-def distribute(request):
-    """Convert a polars frame to a frame of the engine."""
-    if request.param == "dask":
-        return to_dask
-    spark = request.getfixturevalue("spark")
-    return lambda frame: to_spark(spark, frame)
-
-
 def test_all_features_are_those_of_one_machine(distribute, payments):
     people, shops, _ = world()
     features = engineer_features(distribute(payments), people, shops, n_buckets=3)

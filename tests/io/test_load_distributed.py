@@ -212,9 +212,13 @@ def test_a_session_of_spark_in_another_time_zone_is_refused(spark: Any) -> None:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
 
 
-def test_a_type_that_arrow_lacks_is_named(spark: Any) -> None:
-    frame = spark.sql("SELECT 'M1' AS merchant_id, make_interval(1) AS age")
-    with pytest.raises(ArgumentError, match=r"'age' of the Spark DataFrame is interval.*Cast it"):
+@pytest.mark.parametrize(
+    "age",
+    ["make_interval(1)", "struct(timestamp_seconds(1) AS since, make_interval(1) AS length)"],
+)
+def test_a_type_that_arrow_lacks_is_named(spark: Any, age: str) -> None:
+    frame = spark.sql(f"SELECT 'M1' AS merchant_id, {age} AS age")
+    with pytest.raises(ArgumentError, match=r"'age' of the Spark DataFrame is .*interval.*Cast it"):
         load_df(frame, "merchants")
 
 

@@ -132,6 +132,11 @@ def test_lazy_frames_of_the_folder_are_returned(world, tmp_path):
         assert lazy.collect_schema() == frame.schema
 
 
+def test_a_folder_with_brackets_in_its_name_can_be_read(tmp_path):
+    world = simulate(**SIZES, output=tmp_path / "world [1]")
+    assert world.transactions.collect().equals(simulate(**SIZES, output="polars").transactions)
+
+
 def test_the_folders_load_with_their_foreign_keys(manager, world, tmp_path):
     for table, frame in collected(world).items():
         report = load_df(tmp_path / "world" / table, table, manager=manager)
