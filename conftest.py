@@ -21,8 +21,9 @@ import shutil
 import signal
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import psycopg2
@@ -42,7 +43,7 @@ from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 from synfin_analytics.database.schema import known_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from caches import CacheServer
     from pyspark.sql import SparkSession
@@ -293,6 +294,16 @@ def spark() -> Iterator[SparkSession]:
 
     with spark_session() as session:
         yield session
+
+
+@pytest.fixture(params=["dask", "spark"])
+def distribute(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Convert a polars frame to a frame of Dask or Spark."""
+    from engines import ENGINES, to_spark
+
+    if request.param == "dask":
+        return ENGINES["dask with arrow"]
+    return partial(to_spark, request.getfixturevalue("spark"))
 
 
 @pytest.fixture(autouse=True)
