@@ -120,10 +120,10 @@ def score(
     >>> import polars as pl
     >>> from sklearn.linear_model import LogisticRegression
     >>> payments = pl.DataFrame({"amount": [5.0, 8.0, 300.0, 450.0], "is_fraud": [0, 0, 1, 1]})
-    >>> model = LogisticRegression().fit(payments.select("amount"), payments["is_fraud"])
-    >>> score(payments, model)["fraud_probability"].round(2).to_list()
+    >>> model = LogisticRegression().fit(payments[["amount"]].to_numpy(), payments["is_fraud"])
+    >>> score(payments, model, features=["amount"])["fraud_probability"].round(2).to_list()
     [0.0, 0.0, 1.0, 1.0]
-    >>> score(payments.lazy(), model).collect_schema().names()
+    >>> score(payments.lazy(), model, features=["amount"]).collect_schema().names()
     ['amount', 'is_fraud', 'fraud_probability']
     """
     check_column_name(column, "column")
