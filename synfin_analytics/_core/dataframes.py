@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import narwhals as nw
 import numpy as np
 
+from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.transaction_source import TransactionSource
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, require_unique_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -126,58 +126,17 @@ def open_frame(df: Any, caller: str) -> Frame:
     return frame
 
 
-@contextlib.contextmanager
-def translate_polars_errors() -> Iterator[None]:
-    """Raise an ArgumentError if polars cannot compute a LazyFrame of the caller.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> with translate_polars_errors():
-    ...     pl.LazyFrame({"p": ["?"]}).select(pl.col("p").cast(pl.Float64)).collect()
-    Traceback (most recent call last):
-    synfin_analytics.exceptions.ArgumentError: polars cannot compute this LazyFrame: conversion \
-from `str` to `f64` failed in column 'p' for 1 out of 1 values (InvalidOperationError). Correct \
-the expressions of the frame.
-    """
-    import polars as pl
-
-    try:
-        yield
-    except (pl.exceptions.PolarsError, nw.exceptions.NarwhalsError) as error:
-        raise ArgumentError(
-            f"polars cannot compute this LazyFrame: {polars_message(error)} "
-            f"({type(error).__name__}). Correct the expressions of the frame."
-        ) from None
-
-
-def polars_message(error: Exception) -> str:
-    """Return polars' message without the values, which may be personal.
-
-    Examples
-    --------
-    >>> polars_message(ValueError('conversion failed for 1 out of 1 values: ["Anna"]'))
-    'conversion failed for 1 out of 1 values'
-    """
-    line = str(error).partition("\n")[0]
-    if type(error).__name__ == "ColumnNotFoundError":
-        return line.partition(";")[0]
-    return re.sub(r"(\[|\").*", "", line).rstrip(" :.")
-
-
 def collect(frame: Frame) -> nw.DataFrame[Any]:
     """Compute a lazy frame; one of Spark becomes a pandas frame of Arrow types."""
     if isinstance(frame, nw.DataFrame):
         return frame
-    if frame.implementation.is_polars():
-        with translate_polars_errors():
+    with translate_engine_errors():
+        if not frame.implementation.is_spark_like():
             return frame.collect()
-    if not frame.implementation.is_spark_like():
-        return frame.collect()
-    # Through Arrow, which keeps integer columns with NULLs as integers.
+        # Through Arrow, which keeps integer columns with NULLs as integers.
+        table = frame.collect("pyarrow").to_arrow()
     import pandas as pd
 
-    table = frame.collect("pyarrow").to_arrow()
     collected: nw.DataFrame[Any] = nw.from_native(
         table.to_pandas(types_mapper=pd.ArrowDtype), eager_only=True
     )
@@ -196,10 +155,8 @@ def column_names(df: Any, caller: str) -> list[str]:
 
 def list_columns(frame: Frame) -> list[str]:
     """Return the column names of a wrapped frame, also of types that narwhals does not know."""
-    if frame.implementation.is_polars():
-        with translate_polars_errors():
-            return frame.collect_schema().names()
-    return frame.collect_schema().names()
+    with translate_engine_errors():
+        return frame.collect_schema().names()
 
 
 def check_columns(names: Sequence[str], available: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ lazy frame of the same engine.
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +16,9 @@ import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.dataframes import open_frame, to_utc
+from synfin_analytics._core.engine_errors import translate_dask_errors, translate_engine_errors
 from synfin_analytics._core.output import to_frame
-from synfin_analytics.exceptions import ConfigurationError, NotFoundError
+from synfin_analytics.exceptions import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -307,15 +307,8 @@ class _SparkFrame(DistributedFrame):
             return self._replace(self.native.mapInArrow(compute, schema))
 
     def to_arrow(self) -> pa.Table:
-        from pyspark.errors import PySparkException
-
-        try:
+        with translate_engine_errors():
             return self.native.toArrow()
-        except PySparkException as error:
-            sentence = re.search(r"RuntimeError: (The Python of a worker .*)", str(error))
-            if sentence is None:
-                raise
-            raise ConfigurationError(sentence[1], variable="PYSPARK_PYTHON") from None
 
     def sum(self, by: str | None = None) -> pa.Table:
         from pyspark.sql import functions as sf
@@ -326,7 +319,8 @@ class _SparkFrame(DistributedFrame):
 
     @contextlib.contextmanager
     def persisted(self) -> Iterator[DistributedFrame]:
-        native = self.native.persist()
+        with translate_engine_errors():
+            native = self.native.persist()
         try:
             yield self._replace(native)
         finally:
@@ -423,16 +417,20 @@ class _DaskFrame(DistributedFrame):
         return self._replace(native.map_partitions(append, meta=meta))
 
     def to_arrow(self) -> pa.Table:
-        return pa.Table.from_pandas(self.native.compute(), preserve_index=False)
+        with translate_dask_errors(self.columns):
+            return pa.Table.from_pandas(self.native.compute(), preserve_index=False)
 
     def sum(self, by: str | None = None) -> pa.Table:
-        if by is None:
-            return pa.Table.from_pandas(self.native.sum().compute().to_frame().T)
-        return pa.Table.from_pandas(self.native.groupby(by).sum().compute().reset_index())
+        with translate_dask_errors(self.columns):
+            if by is None:
+                return pa.Table.from_pandas(self.native.sum().compute().to_frame().T)
+            return pa.Table.from_pandas(self.native.groupby(by).sum().compute().reset_index())
 
     @contextlib.contextmanager
     def persisted(self) -> Iterator[DistributedFrame]:
-        yield self._replace(self.native.persist())
+        with translate_dask_errors(self.columns):
+            native = self.native.persist()
+        yield self._replace(native)
 
     def where(self, name: str) -> DistributedFrame:
         return self._replace(self.native[self.native[name]].drop(columns=name))

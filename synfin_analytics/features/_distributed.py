@@ -167,7 +167,8 @@ class _Computation(Scope):
         values = values.select(*available).rename(available)
         if _N_ROWS in values.columns:
             _check_one_row(values, model)
-        exists = pl.Series(EXISTS, values[EXISTS].to_list(), pl.Boolean)
+        is_known = ~values[EXISTS].is_null()  # NaN in pandas
+        exists = pl.Series(EXISTS, is_known.to_list(), pl.Boolean).replace(False, None)
         return JoinedParents(
             model, columns, coerce_columns(values, model, columns).with_columns(exists)
         )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import narwhals as nw
 import polars as pl
 
-from synfin_analytics._core.dataframes import collect, native_frame, open_frame
+from synfin_analytics._core.dataframes import collect, list_columns, native_frame, open_frame
+from synfin_analytics._core.engine_errors import translate_dask_errors
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import to_frame
 from synfin_analytics._core.validation.outcome import CellErrors, summarize
@@ -73,13 +74,14 @@ def collect_columns(
     require_thread_pool()
     data: Any = native_frame(df)
     is_dask = nw.dependencies.is_dask_dataframe(data)
-    columns = list(data.columns) if is_dask else open_frame(data, caller).collect_schema().names()
+    columns = list(data.columns) if is_dask else list_columns(open_frame(data, caller))
     for column in required:
         if column not in columns:
             raise NotFoundError("column", column, columns, location=f"the {name}")
     selected = [column for column in (*required, *optional) if column in columns]
     if is_dask:  # without narwhals, which is about to drop Dask
-        rows: nw.DataFrame[Any] = nw.from_native(data[selected].compute(), eager_only=True)
+        with translate_dask_errors(columns):
+            rows: nw.DataFrame[Any] = nw.from_native(data[selected].compute(), eager_only=True)
         return rows
     return collect(open_frame(data, caller).select(*selected))
 

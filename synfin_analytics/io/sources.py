@@ -14,7 +14,8 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.dataframes import native_frame, polars_message
+from synfin_analytics._core.dataframes import native_frame
+from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.partitions import dask_partitions, is_spark_frame, spark_batches
 from synfin_analytics._core.validation.columns import Column, from_pandas, from_polars
 from synfin_analytics._core.validation.options import ReadOptions
@@ -136,18 +137,20 @@ def is_rereadable(data: DataSource) -> bool:
 def _translate_errors(batches: Iterator[SourceBatch]) -> Iterator[SourceBatch]:
     n_read = 0
     try:
-        for batch in batches:
+        while True:
+            with translate_engine_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
             yield batch
             n_read += batch.height
     except (SynfinError, MemoryError):
         raise
     # A stream of the caller may raise anything; polars' panics derive from BaseException.
     except (Exception, pl.exceptions.PanicException) as error:
-        is_polars = isinstance(error, pl.exceptions.PolarsError)
-        message = polars_message(error) if is_polars else "see its own message"
         raise ArgumentError(
             f"Reading the data failed after {n_read:,} rows with {type(error).__name__}"
-            f": {message}. Nothing was loaded."
+            ": see its own message. Nothing was loaded."
         ) from error
 
 
@@ -166,10 +169,7 @@ def _from_data(data: Any, batch_rows: int) -> Source:
     if hasattr(data, "to_reader"):  # a table, or a scanner, whose types the caller has chosen
         data = data.to_reader()
     if hasattr(data, "__arrow_c_stream__"):
-        try:
-            reader = pa.RecordBatchReader.from_stream(data)
-        except (pa.ArrowException, TypeError, ValueError) as error:
-            raise ArgumentError(f"This Arrow stream cannot be read: {error}") from error
+        reader = _open_stream(data)
         names = reader.schema.names
         return Source(names, from_arrow(names, reader, batch_rows), height)
     if isinstance(data, (list, tuple)) or hasattr(data, "__next__"):
@@ -183,16 +183,22 @@ def _from_data(data: Any, batch_rows: int) -> Source:
     )
 
 
+def _open_stream(data: Any) -> pa.RecordBatchReader:
+    try:
+        with translate_engine_errors():
+            return pa.RecordBatchReader.from_stream(data)
+    except SynfinError:
+        raise
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ArgumentError(f"This Arrow stream cannot be read: {error}") from error
+
+
 def _from_lazy(frame: pl.LazyFrame, batch_rows: int) -> Source:
     raw_rows = getattr(frame, _RAW_ROWS, None)
     if isinstance(raw_rows, RawRows):
         return _from_raw_rows(raw_rows, batch_rows)
-    try:
+    with translate_engine_errors():
         names = frame.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ArgumentError(
-            f"Reading this LazyFrame failed with {type(error).__name__}: see its own message."
-        ) from error
     stream = frame.collect_batches(chunk_size=batch_rows, maintain_order=True)
     return Source(names, _to_batches(_resize(stream, batch_rows)))
 

@@ -35,6 +35,7 @@ from synfin_analytics._core.dataframes import (
     to_utc,
 )
 from synfin_analytics._core.dates import Period
+from synfin_analytics._core.engine_errors import translate_dask_errors
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
 
@@ -324,7 +325,8 @@ def aggregate_counts(
         df, columns, keys, select, caller=caller, then=then, maxima=maxima, minima=minima
     )
     if nw.dependencies.is_dask_dataframe(counts):
-        counts = counts.compute()  # type: ignore[no-untyped-call]
+        with translate_dask_errors(columns):
+            counts = counts.compute()  # type: ignore[no-untyped-call]
     return collect(nw.from_native(counts))
 
 

@@ -181,7 +181,7 @@ class FrameRows:
         columns = (self.label, self.score, column, self.weight, self.known)
         try:
             counts = aggregate_scores(self.df, keys, *columns, day=day, reduction=reduction)
-        except (nw.exceptions.NarwhalsError, OSError) as error:
+        except nw.exceptions.NarwhalsError as error:
             raise ArgumentError(
                 "The frame must still hold the rows that were evaluated; reading it again failed "
                 f"with {type(error).__name__}. Call evaluate again."

@@ -155,6 +155,13 @@ def test_a_repeated_customer_or_merchant_is_named(distribute, payments, table):
         )
 
 
+@pytest.mark.parametrize("n_known", [0, 3])
+def test_dask_reports_customers_that_do_not_exist(payments, n_known):
+    customers = world().customers.head(n_known)
+    with pytest.raises(ArgumentError, match="customer_id: is not in the table of customers"):
+        engineer_features(to_dask(payments), customers).compute()
+
+
 def test_windows_are_checked_at_once(distribute, payments):
     with pytest.raises(ArgumentError, match="`closed` must be one of"):
         window_features(distribute(payments), closed="open")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import re
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -12,16 +14,21 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from engines import ENGINES
+from dask import dataframe as dd
+from engines import ENGINES, to_spark
+from sklearn.linear_model import LogisticRegression
 
 from synfin_analytics import (
     PrequentialSplit,
     engineer_features,
     fit_baseline,
     fraud_rate,
+    fraud_report,
     handbook_features,
+    load_df,
     measure_drift,
     model_report,
+    score,
     suggest_columns,
 )
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -263,7 +270,7 @@ def test_a_file_that_changed_below_a_lazy_frame_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match=REFUSED):
         evaluation.bootstrap()
     path.unlink()
-    with pytest.raises(ArgumentError, match="reading it again failed with FileNotFoundError"):
+    with pytest.raises(ArgumentError, match=r"A file of this frame does not exist: '.*rows\.csv'"):
         evaluation.bootstrap()
 
 
@@ -417,6 +424,75 @@ def test_a_column_that_an_expression_of_a_lazy_frame_lacks_is_named():
     df = pl.LazyFrame({"is_fraud": [1, 0]}).with_columns(p=pl.col("scroe"))
     with pytest.raises(ArgumentError, match='LazyFrame: unable to find column "scroe"'):
         evaluate(df, score="p")
+
+
+READERS = {
+    "evaluate": lambda df: evaluate(df, score="amount"),
+    "fraud_rate": fraud_rate,
+    "engineer_features": lambda df: engineer_features(df, customers=df),
+    "handbook_features": handbook_features,
+    "fit_baseline": fit_baseline,
+    "load_df": lambda df: load_df(df, "transactions"),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_missing_file_of_a_lazy_frame_is_named(read, tmp_path):
+    df = pl.scan_parquet(tmp_path / "missing.parquet")
+    with pytest.raises(ArgumentError, match=r"A file of this frame .*/missing\.parquet'\. Correct"):
+        read(df)
+
+
+#: Payments with an amount that is no number.
+PAYMENTS = pl.DataFrame(
+    {
+        "transaction_id": ["T1", "T2"],
+        "customer_id": ["C1", "C2"],
+        "merchant_id": ["M1", "M2"],
+        "timestamp": pl.Series(["2026-01-01", "2026-01-02"]).str.to_datetime(time_zone="UTC"),
+        "is_fraud": [True, False],
+        "amount": ["0.5", "Anna O'Neill"],
+    }
+)
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_an_expression_of_duckdb_that_fails_is_reported_without_values(read):
+    df = ENGINES["duckdb"](PAYMENTS).project("* REPLACE (CAST(amount AS DOUBLE) AS amount)")
+    with pytest.raises(ArgumentError, match="DuckDB cannot compute this relation: Conv") as caught:
+        read(df)
+    assert "Anna" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("name", ["evaluate", "fraud_rate", "fit_baseline"])
+def test_an_expression_of_spark_that_fails_is_reported_without_values(spark, name):
+    df = to_spark(spark, PAYMENTS)
+    df = df.withColumn("amount", df.amount.cast("double"))
+    with pytest.raises(ArgumentError, match=r"Spark cannot .* CAST_INVALID_INPUT") as caught:
+        READERS[name](df)
+    assert "Anna" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["polars lazy", "duckdb", "spark"])
+def test_what_a_model_cannot_score_is_said_in_the_same_words_by_each_engine(kind, spark):
+    model = LogisticRegression().fit(pd.DataFrame({"x": [0.0, 1.0]}), [0, 1])
+    rows = pl.DataFrame({"x": [0.5, None], "is_fraud": [True, False]})
+    df = to_spark(spark, rows) if kind == "spark" else ENGINES[kind](rows)
+    with pytest.raises(ArgumentError) as caught:
+        evaluate(score(df, model), score="fraud_probability")
+    assert re.fullmatch("The columns that `score` reads must be features .*", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "measure", [fraud_rate, partial(fraud_report, label="is_fraud", amount="amount")]
+)
+def test_a_partition_of_dask_that_lacks_a_column_is_reported(measure):
+    whole = PAYMENTS.with_columns(amount=1.0).to_pandas()
+    parts = [whole, whole.drop(columns="amount")]
+    df = dd.from_map(lambda number: parts[number], [0, 1], meta=whole)
+    with pytest.raises(ArgumentError, match=r"Dask .*: KeyError in a partition, about 'amount'\."):
+        measure(df)
 
 
 @pytest.mark.parametrize("kind", ["polars", "pandas with arrow", "pyarrow", "duckdb"])

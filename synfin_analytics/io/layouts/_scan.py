@@ -16,7 +16,7 @@ import pandas as pd
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from synfin_analytics._core.dataframes import polars_message
+from synfin_analytics._core.engine_errors import polars_message
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import is_missing
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns

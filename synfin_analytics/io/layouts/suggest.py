@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from synfin_analytics._core.arguments import format_value
-from synfin_analytics._core.dataframes import native_frame, translate_polars_errors
+from synfin_analytics._core.dataframes import native_frame
+from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.validation.numeric import has_decimal_points
 from synfin_analytics._core.validation.options import ReadOptions, format_example
@@ -133,7 +134,7 @@ def suggest_columns(
     if isinstance(data, str | Path) and encoding is None:
         options = dataclasses.replace(given, encoding=detect_file_encoding(check_path(data)))
     inspecting = (
-        translate_polars_errors() if isinstance(data, pl.LazyFrame) else contextlib.nullcontext()
+        translate_engine_errors() if isinstance(data, pl.LazyFrame) else contextlib.nullcontext()
     )
     with inspecting:
         return _Inspection(data, given, options).suggest()
