@@ -50,6 +50,13 @@ def find_section(name: str) -> Section:
     ConfigurationError
         No file has it, or a file is invalid.
     """
+    if "://" in name:  # an address, which may have a password
+        del name
+        raise ConfigurationError(
+            "environment must be the name of an environment; got a URL. Set DATABASE_URL to it, or "
+            "DB_ENV to a section of synfin.toml.",
+            variable="DB_ENV",
+        )
     files = find_files()
     sections = [sections for file in files if name in (sections := read_sections(file))]
     if not sections:

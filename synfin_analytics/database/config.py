@@ -222,6 +222,15 @@ class DatabaseConfig:
         """
         variables = hide_variables(os.environ if environ is None else environ)
         del environ  # a traceback would show the passwords in it
+        argument: object = environment
+        if not isinstance(argument, str | None):  # such as the variables, with passwords
+            kind = type(argument).__name__
+            del argument, environment
+            raise ConfigurationError(
+                f"environment must be the name of an environment; got a value of type {kind}. Pass "
+                "variables as environ=.",
+                variable="environment",
+            )
         settings, labels = configured_settings(environment, variables, _types())
         _replica_settings({"options": {}, **_defaults(), **settings}, labels)
         config = cls(**settings)

@@ -64,6 +64,9 @@ def config_of(environment=None, **variables):
     return DatabaseConfig.from_env(environment, environ=variables)
 
 
+URL = "postgresql://ana:s3cret@db.bank/fraud"
+
+
 def refusal(environment="production", **variables):
     with pytest.raises(ConfigurationError) as caught:
         config_of(environment, **variables)
@@ -105,6 +108,19 @@ def test_an_empty_variable_selects_no_environment(project, name):
 @pytest.mark.parametrize("name", ["", " ", 5])
 def test_an_empty_argument_is_refused(name):
     assert "environment must be the name of an environment" in refusal(name)
+
+
+@pytest.mark.parametrize("variables", [URL, {"DATABASE_URL": URL}], ids=["url", "dict"])
+def test_an_argument_with_a_password_is_not_repeated(variables):
+    message = refusal(variables)
+    assert "environment must be the name of an environment; got a" in message
+    assert "s3cret" not in message
+
+
+def test_a_variable_with_a_url_is_not_repeated():
+    with pytest.raises(ConfigurationError, match="got a URL") as error:
+        config_of(DB_ENV=URL)
+    assert "s3cret" not in str(error.value)
 
 
 def test_a_parent_folder_of_the_repository_is_searched(project, monkeypatch):
