@@ -351,6 +351,11 @@ def _engine_zone(frame: Frame, dtype: nw.dtypes.DType) -> str:
     return getattr(dtype, "time_zone", None) or "UTC"
 
 
+def has_utc_session(frame: Frame) -> bool:
+    """Whether the session of a frame of Spark has UTC as its time zone."""
+    return _engine_zone(frame, nw.Date()) in _UTC_NAMES
+
+
 def to_numpy_time(timestamps: nw.Series[Any]) -> NDArray[np.datetime64]:
     """Return timestamps as a NumPy array without their zone, which must be UTC if there is one."""
     if getattr(timestamps.dtype, "time_zone", None) is not None:

@@ -122,6 +122,7 @@ class FramePredictions:
                 f"{pluralize(n_unknown, 'labelled row')} {has(n_unknown)} no {cluster!r}; the "
                 "bootstrap resamples each of them alone."
             )
+            frame = self._rows.decode(frame, cluster)  # beside the texts of rows without any
             alone = pl.format("(row {})", pl.int_range(pl.len()))
             frame = frame.with_columns(pl.coalesce(pl.col(cluster).cast(pl.String), alone))
         return frame, cluster
@@ -411,7 +412,7 @@ class FrameTransactions:
         roles = self._rows.roles
         name = roles.fraud_type if column == "fraud_type" else roles.merchant
         amount = pl.col("__amount")
-        return (
+        losses = (
             self._rows.with_losses()
             .filter(roles.label)
             .group_by(pl.col(name or "").alias(column))
@@ -421,8 +422,8 @@ class FrameTransactions:
                 amount.filter("__successful").sum().alias("lost_amount"),
             )
             .sort("frauds", column, descending=[True, False])
-            .to_pandas()
         )
+        return self._rows.decode(losses, name or "", column).to_pandas()
 
     def rate_merchants(self) -> pd.DataFrame:
         """Return the fraud rate by merchant."""

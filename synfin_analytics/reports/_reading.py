@@ -21,11 +21,11 @@ from synfin_analytics._core.validation.spec import ColumnSpec, spec_of
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.models import Customer, Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.io.coerce import collect_columns
 from synfin_analytics.io.layouts import suggest_columns
 from synfin_analytics.io.sources import open_source
 from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics._score_counts import score_remedy
+from synfin_analytics.reports._cells import read_cells
 from synfin_analytics.reports._groups import (
     DEFAULT_COLUMNS,
     MAX_GROUPS,
@@ -39,13 +39,12 @@ from synfin_analytics.reports._sources import Knowledge, format_as_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import Kind
+    from synfin_analytics.reports._cells import Cells
     from synfin_analytics.reports._groups import By
 
-_BATCH_ROWS = 1_000_000
 #: Rows from which the content of a column is recognized.
 _SAMPLE_ROWS = 1000
 #: Currencies that the texts of amounts name.
@@ -152,10 +151,12 @@ def read_rows(
         name for group in groupings for name in ([group] if isinstance(group, str) else group)
     ]  # fmt: skip
     needed = list(dict.fromkeys([*roles.given.values(), *grouped, *bins, *keep]))
-    columns = _read_columns(data, needed, options, caller, is_path=is_path)
-    if not columns[roles.label]:
+    encoded = roles.identifiers - {*grouped, *bins, *keep}
+    cells = read_cells(data, needed, encoded, options, caller, is_path=is_path)
+    if not cells.pieces(roles.label):
         raise ArgumentError(f"There are no rows to report on in {place}.")
-    frame = _Reader(columns, place, options).read(roles, bins, keep, pos_label)
+    frame = _Reader(cells, place, options).read(roles, bins, keep, pos_label)
+    texts = {name: codes.texts for name, codes in cells.codes.items()}
     _check_columns(frame, grouped)
     if roles.currency is None and _CURRENCY in frame.columns:
         roles = dataclasses.replace(roles, currency=_CURRENCY)
@@ -168,7 +169,7 @@ def read_rows(
         frame = _check_scores(frame, roles.label, roles.score, remarks)
     _remark_amounts(frame, roles, remarks)
     _remark_times(frame, roles, remarks)
-    return Rows(frame, roles, groupings, candidates, currency, tuple(remarks), knowledge)
+    return Rows(frame, roles, groupings, candidates, currency, tuple(remarks), knowledge, texts)
 
 
 def identifies_persons(cells: pl.Series) -> bool:
@@ -214,33 +215,11 @@ def _constant_currency(roles: Roles, names: Sequence[str], place: str) -> tuple[
     return dataclasses.replace(roles, currency=None), name
 
 
-def _read_columns(
-    data: Any, names: Sequence[str], options: ReadOptions, caller: str, *, is_path: bool
-) -> dict[str, list[Column]]:
-    """Return the cells of columns, batch by batch."""
-    if is_path:
-        source = open_source(data, _BATCH_ROWS, options, names)
-        for name in names:
-            if name in source.repeated and f"{name}.1" not in names:
-                raise ArgumentError(
-                    f"The header of {str(data)!r} must name {name!r} once; it repeats the name. "
-                    f"Rename the other column in the file, or name it too: it is {name + '.1'!r}."
-                )
-    else:
-        rows = collect_columns(data, names, (), "frame", caller)
-        # What a frame holds in memory is one batch, so that its types are those of the frame.
-        source = open_source(rows.to_native(), max(len(rows), 1))
-    batches = list(source.batches)
-    return {name: [batch.columns[name] for batch in batches] for name in names}
-
-
 class _Reader:
     """Converts the cells of columns to the types of their roles."""
 
-    def __init__(
-        self, columns: Mapping[str, list[Column]], place: str, options: ReadOptions
-    ) -> None:
-        self._columns, self._place, self._options = columns, place, options
+    def __init__(self, cells: Cells, place: str, options: ReadOptions) -> None:
+        self._cells, self._place, self._options = cells, place, options
         self._personal: set[str] = set(_PERSONAL)
 
     def read(
@@ -248,7 +227,7 @@ class _Reader:
     ) -> pl.DataFrame:
         """Return all columns under their names."""
         self._personal |= {name for name in (roles.customer, roles.entity) if name is not None}
-        frame = {name: self._keep(name) for name in self._columns}
+        frame = {name: self._keep(name) for name in self._cells}
         for name in keep:
             frame[name] = self._infer(name, frame[name])
         for name in {*bins} - {roles.amount}:
@@ -266,15 +245,9 @@ class _Reader:
         frame[roles.label] = self._labels(roles.label, pos_label)
         return pl.DataFrame(frame)
 
-    def _pieces(self, name: str) -> list[Any]:
-        pieces: list[Any] = []
-        for column in self._columns[name]:
-            pieces += column if isinstance(column, tuple) else [column]
-        return pieces
-
     def _series(self, name: str) -> pl.Series | None:
         """Return a column whose cells all have one type."""
-        pieces = self._pieces(name)
+        pieces = self._cells.pieces(name)
         if not all(isinstance(piece, pl.Series) for piece in pieces):
             return None
         typed = [piece for piece in pieces if piece.dtype != pl.Null] or pieces[:1]
@@ -287,13 +260,15 @@ class _Reader:
 
     def _keep(self, name: str) -> pl.Series:
         """Return a column of groups or identifiers as it is; mixed types become texts."""
+        if name in self._cells.codes:
+            return self._cells.take_codes(name)
         series = self._series(name)
         if series is None:
             series = pl.Series(
                 name,
                 [
                     None if cell is None else str(cell)
-                    for piece in self._pieces(name)
+                    for piece in self._cells.pieces(name)
                     for cell in (piece.to_list() if isinstance(piece, pl.Series) else piece)
                 ],
                 dtype=pl.String,
@@ -312,7 +287,7 @@ class _Reader:
     def _infer(self, name: str, series: pl.Series) -> pl.Series:
         """Return texts that are all numbers, booleans or times as such."""
         if series.dtype == pl.String:
-            pieces = tuple(self._pieces(name))
+            pieces = tuple(self._cells.pieces(name))
             for kind in ("number", "boolean", "timestamp"):
                 spec = ColumnSpec(name, kind, _TYPES[kind])
                 validated = validate_column(pieces, spec, options=self._options)
@@ -388,7 +363,7 @@ class _Reader:
             Cells are not of this kind; the message has their rows.
         """
         spec = ColumnSpec(name, kind, _TYPES[kind])
-        pieces = tuple(self._pieces(name))
+        pieces = tuple(self._cells.pieces(name))
         validated = validate_column(pieces, spec, options=options)
         series = validated.cells.alias(name)
         errors, n_texts = [], 0

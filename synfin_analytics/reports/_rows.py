@@ -16,6 +16,8 @@ from synfin_analytics.reports._groups import choose_first
 from synfin_analytics.reports._sources import UNSUCCESSFUL, LabelDelays
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from synfin_analytics.reports._groups import Grouping
@@ -64,6 +66,13 @@ class Roles:
         return {self.label, *filter(None, (self.score, self.compare_with))}
 
     @property
+    def identifiers(self) -> set[str]:
+        """Columns of which only equality and order matter: those with no other role."""
+        names = ("customer", "merchant", "entity", "cluster")
+        others = {column for name, column in self.given.items() if name not in names}
+        return {self.given[name] for name in names if name in self.given} - others
+
+    @property
     def given(self) -> dict[str, str]:
         """Roles that have a column, and the column."""
         return {name: column for name, column in vars(self).items() if column is not None}
@@ -89,6 +98,8 @@ class Rows:
         What was noticed, as sentences.
     knowledge
         What was not known yet at the time of the report; None if all is counted.
+    texts
+        By column of codes, the texts that these stand for.
     """
 
     frame: pl.DataFrame
@@ -98,6 +109,14 @@ class Rows:
     currency: str | None
     remarks: tuple[str, ...]
     knowledge: Knowledge | None = None
+    texts: Mapping[str, pl.Series] = dataclasses.field(default_factory=dict)
+
+    def decode(self, frame: pl.DataFrame, name: str, column: str | None = None) -> pl.DataFrame:
+        """Replace the codes of a column by their texts, in a frame that may call it otherwise."""
+        column = column or name
+        if name not in self.texts or column not in frame.columns:
+            return frame
+        return frame.with_columns(self.texts[name].gather(frame[column]).alias(column))
 
     def count_values(self, name: str) -> int:
         """Count the distinct values of a column; NULL is one."""
@@ -141,6 +160,8 @@ class Rows:
         )
         if every is not None and roles.timestamp is not None:
             rates = rates.rename({roles.timestamp: "timestamp"})
+        for name in groups:
+            rates = self.decode(rates, name)
         return rates.to_pandas()
 
     def label_delays(self) -> LabelDelays:
