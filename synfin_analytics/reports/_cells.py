@@ -148,9 +148,22 @@ def _read_parts(df: Any, names: Sequence[str], caller: str) -> Iterator[Any]:
         for batch in native.to_arrow_reader(_PART_ROWS):
             yield pa.Table.from_batches([batch])
     elif frame.implementation.is_spark_like() and has_utc_session(frame):
-        yield from _join_batches(spark_batches(native, "to be read"))
+        yield from _read_spark(frame)
     else:
         yield collect(frame).to_native()
+
+
+def _read_spark(frame: Any) -> Iterator[Any]:
+    """Yield the partitions of a frame of Spark; all at once if its workers lack pyarrow."""
+    parts = _join_batches(spark_batches(frame.to_native(), "to be read"))
+    try:
+        first = next(parts, None)
+    except Exception:  # noqa: BLE001  # of Spark, Py4J or gRPC
+        # Whatever else is wrong with the frame is raised from here.
+        first = collect(frame).to_native()
+    if first is not None:
+        yield first
+    yield from parts
 
 
 def _join_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -534,9 +534,15 @@ def _remark_times(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None
         remarks.append("All transactions have the same time.")
     if roles.customer is not None:
         keys = [name for name in (roles.customer, roles.timestamp, roles.amount) if name]
-        n_repeated = len(frame) - frame.select(keys).n_unique()
+        n_repeated = _count_repeated(frame.select(keys))
         if n_repeated:
             remarks.append(
                 f"{pluralize(n_repeated, 'row')} {has(n_repeated)} the same {join_words(keys)} as "
                 "another row; each counts. If these are the same transactions, drop the copies."
             )
+
+
+def _count_repeated(frame: pl.DataFrame) -> int:
+    """Count the rows that repeat an earlier one; only rows of equal hashes are compared."""
+    similar = frame.filter(frame.hash_rows().is_duplicated())
+    return len(similar) - similar.n_unique()

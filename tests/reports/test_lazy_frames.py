@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import polars as pl
 import pytest
 from engines import ENGINES, to_spark
+from hypothesis import given
+from hypothesis import strategies as st
 from reported import predictions, transactions
 
-from synfin_analytics import NotFoundError, fraud_report, model_report, rules_report
+from synfin_analytics import (
+    ArgumentError,
+    NotFoundError,
+    fraud_report,
+    model_report,
+    rules_report,
+)
+from synfin_analytics.reports import _cells
+from synfin_analytics.reports._codes import TextCodes
 
 ROLES = {"timestamp": "timestamp", "customer": "customer_id", "amount": "amount"}
 REPORTS = {
@@ -48,8 +60,9 @@ def refuse(_):
 
 
 @pytest.fixture(params=["polars lazy", "duckdb", "dask with arrow", "spark"])
-def lazy(request, rows):
-    """A lazy frame of an engine."""
+def lazy(request, rows, monkeypatch):
+    """A lazy frame of an engine, which is read in several parts."""
+    monkeypatch.setattr(_cells, "_PART_ROWS", len(rows) // 3)
     if request.param == "spark":
         return to_spark(request.getfixturevalue("spark"), rows)
     return ENGINES[request.param](rows)
@@ -103,3 +116,73 @@ def renamed(df):
     if hasattr(df, "withColumnRenamed"):
         return df.withColumnRenamed("amount", "amuont")
     return df.project("* EXCLUDE amount, amount AS amuont")
+
+
+# -- Reading in parts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["polars lazy", "duckdb"])
+def test_a_message_about_a_later_part_has_the_row_of_the_frame(rows, engine, monkeypatch):
+    monkeypatch.setattr(_cells, "_PART_ROWS", 100)
+    amounts = rows["amount"].cast(pl.String).to_list()
+    amounts[250] = "?"
+    df = ENGINES[engine](rows.with_columns(amount=pl.Series(amounts)))
+    with pytest.raises(ArgumentError, match=r"(?s)rows count from 0.+\b250\b"):
+        REPORTS["fraud"](df)
+
+
+def test_spark_with_workers_without_pyarrow_is_read_at_once(spark, rows, in_memory, monkeypatch):
+    def fail(*_):
+        raise RuntimeError
+        yield
+
+    monkeypatch.setattr(_cells, "spark_batches", fail)
+    report = REPORTS["fraud"](to_spark(spark, rows))
+    assert numbers(report) == pytest.approx(numbers(in_memory["fraud"]), rel=1e-12)
+
+
+def test_spark_with_a_session_in_another_time_zone_has_the_same_numbers(spark, rows, in_memory):
+    df = to_spark(spark, rows)
+    spark.conf.set("spark.sql.session.timeZone", "America/New_York")
+    try:
+        report = REPORTS["fraud"](df)
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+    assert numbers(report) == pytest.approx(numbers(in_memory["fraud"]), rel=1e-12)
+
+
+READ = """
+import resource, sys
+import duckdb
+from synfin_analytics.reports import _reading, _rows
+roles = _rows.Roles("fraud", customer="customer", merchant="merchant", amount="amount")
+rows = duckdb.sql(
+    "SELECT md5((i % 1000)::VARCHAR) AS customer, md5((i % 100)::VARCHAR) AS merchant, "
+    f"i / 7 AS amount, i % 100 = 0 AS fraud FROM range({sys.argv[1]}) AS numbers(i)"
+)
+assert len(_reading.read_rows(rows, roles, by=[], caller="fraud_report").frame) == int(sys.argv[1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_memory_grows_by_few_bytes_for_each_row_whatever_the_length_of_identifiers():
+    sizes = 500_000, 1_500_000
+    peaks = [
+        int(subprocess.run([sys.executable, "-c", READ, str(size)], check=True,
+                           capture_output=True, text=True).stdout)
+        for size in sizes
+    ]  # fmt: skip
+    assert (peaks[1] - peaks[0]) / (sizes[1] - sizes[0]) < 100  # two identifiers alone have 64
+
+
+texts = st.lists(st.lists(st.none() | st.text(max_size=3), max_size=8), max_size=4)
+
+
+@given(texts)
+def test_codes_stand_for_texts_in_their_order(parts):
+    codes = TextCodes()
+    series = [pl.Series("id", part, dtype=pl.String) for part in parts]
+    encoded = codes.finish([codes.encode(part) for part in series])
+    expected = pl.concat([pl.Series("id", [], dtype=pl.String), *series])
+    assert codes.texts.gather(encoded).to_list() == expected.to_list()
+    assert codes.texts.to_list() == sorted(expected.drop_nulls().unique())
