@@ -13,8 +13,8 @@ from synfin_analytics._core.dataframes import (
     has_utc_session,
     is_lazy_frame,
     open_frame,
-    translate_polars_errors,
 )
+from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.partitions import spark_batches
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.coerce import collect_columns
@@ -141,16 +141,16 @@ def _read_parts(df: Any, names: Sequence[str], caller: str) -> Iterator[Any]:
     """Yield the rows of a lazy frame as frames in memory."""
     frame = open_frame(df, caller).select(*names)
     native: Any = frame.to_native()
-    if frame.implementation.is_polars():
-        with translate_polars_errors():
+    with translate_engine_errors():
+        if frame.implementation.is_polars():
             yield from native.collect_batches(chunk_size=_PART_ROWS, maintain_order=True)
-    elif frame.implementation.is_duckdb():
-        for batch in native.to_arrow_reader(_PART_ROWS):
-            yield pa.Table.from_batches([batch])
-    elif frame.implementation.is_spark_like() and has_utc_session(frame):
-        yield from _read_spark(frame)
-    else:
-        yield collect(frame).to_native()
+        elif frame.implementation.is_duckdb():
+            for batch in native.to_arrow_reader(_PART_ROWS):
+                yield pa.Table.from_batches([batch])
+        elif frame.implementation.is_spark_like() and has_utc_session(frame):
+            yield from _read_spark(frame)
+        else:
+            yield collect(frame).to_native()
 
 
 def _read_spark(frame: Any) -> Iterator[Any]:
