@@ -18,6 +18,7 @@ from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.dataframes import open_frame, to_utc
 from synfin_analytics._core.engine_errors import translate_dask_errors, translate_engine_errors
 from synfin_analytics._core.output import to_frame
+from synfin_analytics._core.partitions import check_arrow_types, is_spark_frame
 from synfin_analytics.exceptions import NotFoundError
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def open_distributed(df: Any, caller: str, n_buckets: int | None = None) -> Dist
         check_integer(n_buckets, "n_buckets", minimum=1)
     if nw.dependencies.is_dask_dataframe(df):
         return _DaskFrame(df, n_buckets)
-    if nw.dependencies.is_pyspark_dataframe(df) or nw.dependencies.is_pyspark_connect_dataframe(df):
+    if is_spark_frame(df):
         open_frame(df, caller)
         return _SparkFrame(df, n_buckets)
     return None
@@ -239,15 +240,18 @@ class _SparkFrame(DistributedFrame):
 
         partitions = self.native.sparkSession.conf.get("spark.sql.shuffle.partitions")
         n_buckets = self.n_buckets or int(partitions)
-        bucket = sf.pmod(sf.xxhash64(sf.col(f"`{key}`")), sf.lit(n_buckets))
+        # Spark refers to each column by its name, but not to one with a dot or a backtick.
+        names = self.columns
+        numbered = self.native.toDF(*map(str, range(len(names))))
+        bucket = sf.pmod(sf.xxhash64(sf.col(str(names.index(key)))), sf.lit(n_buckets))
 
         spark_schema, arrow_schema = _exchanged_as(schema)
 
         def compute(table: pa.Table) -> pa.Table:
-            result = function(table.drop_columns([_BUCKET]))
+            result = function(table.drop_columns([_BUCKET]).rename_columns(names))
             return result.select(arrow_schema.names).cast(arrow_schema)
 
-        rows = self.native.withColumn(_BUCKET, bucket).groupBy(_BUCKET)
+        rows = numbered.withColumn(_BUCKET, bucket).groupBy(_BUCKET)
         with warnings.catch_warnings():  # about pandas 3, which takes no part in this
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
             return self._replace(rows.applyInArrow(compute, spark_schema))
@@ -260,6 +264,7 @@ class _SparkFrame(DistributedFrame):
     ) -> DistributedFrame:
         from pyspark.sql.pandas.types import to_arrow_schema
 
+        check_arrow_types(self.native)
         call = _ship(function)
         own = to_arrow_schema(self.native.schema, timezone="UTC")
 
@@ -284,6 +289,7 @@ class _SparkFrame(DistributedFrame):
         from pyspark.sql.pandas.types import from_arrow_schema
         from pyspark.sql.types import StructType
 
+        check_arrow_types(self.native)
         call = _ship(function)
         schema = pa.schema(types)
 

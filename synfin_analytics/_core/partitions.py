@@ -70,14 +70,19 @@ def spark_batches(df: Any, purpose: str) -> Iterator[pa.RecordBatch]:
 
 
 def _check_spark_types(df: Any, purpose: str) -> None:
-    from pyspark.errors import PySparkException
-    from pyspark.sql.pandas.types import to_arrow_type
-
     for field in df.schema:
         if field.dataType.typeName() == "timestamp":
             frame: Any = nw.from_native(df.select(df[f"`{field.name}`"]))
             to_utc(frame, field.name, purpose)
             break
+    check_arrow_types(df)
+
+
+def check_arrow_types(df: Any) -> None:
+    """Raise an ArgumentError if Arrow has no type for a column of a PySpark DataFrame."""
+    from pyspark.errors import PySparkException
+    from pyspark.sql.pandas.types import to_arrow_type
+
     for field in df.schema:
         try:
             to_arrow_type(field.dataType, timezone="UTC")

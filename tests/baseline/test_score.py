@@ -266,6 +266,12 @@ def test_missing_values_that_a_model_does_not_accept_are_reported(payments, mode
         scores_of(score(ENGINES[engine](rows), model))
 
 
+def test_a_type_of_spark_that_arrow_lacks_is_named(model, payments, spark):
+    frame = to_spark(spark, payments).selectExpr("*", "make_interval(1) AS age")
+    with pytest.raises(ArgumentError, match=r"'age' of the Spark DataFrame is interval.*Cast it"):
+        score(frame, model)
+
+
 def test_duckdb_and_spark_report_them_when_they_compute(payments, model, spark):
     rows = payments.with_columns(amount=pl.lit(None, pl.Decimal(12, 2)))
     with pytest.raises(

@@ -129,7 +129,23 @@ def test_the_features_of_new_rows_are_those_of_all_rows(distribute, payments, ca
     assert_frame_equal(new.select(columns), expected.select(columns), check_exact=True)
 
 
+def test_columns_may_have_names_with_dots_and_backticks(distribute, payments):
+    renamed = payments.rename({"card_id": "card.id", "device_id": "a`b"})
+    windows = window_features(distribute(renamed), by="card.id", windows="7d", n_buckets=2)
+    expected = window_features(distribute(payments), by="card_id", windows="7d", n_buckets=2)
+    result, expected = in_order_of_ids(windows), in_order_of_ids(expected)
+    assert result.columns[: len(renamed.columns)] == renamed.columns
+    assert_frame_equal(result.rename({"card.id": "card_id", "a`b": "device_id"}), expected)
+
+
 # -- What is refused ------------------------------------------------------------------------------
+
+
+def test_a_type_that_arrow_lacks_is_named(spark):
+    frame = spark.sql("SELECT 'C1' AS customer_id, now() AS timestamp, 1.5 AS amount")
+    frame = frame.selectExpr("*", "make_interval(1) AS age")
+    with pytest.raises(ArgumentError, match=r"'age' of the Spark DataFrame is interval.*Cast it"):
+        window_features(frame)
 
 
 @pytest.mark.parametrize("call", [engineer_features, window_features, handbook_features])
