@@ -22,7 +22,7 @@ from synfin_analytics._core.dataframes import (
 )
 from synfin_analytics._core.distributed import open_distributed
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -130,6 +130,7 @@ def score(
     classifier = Classifier.open(model, pos_label)
     df = native_frame(df)
     names = column_names(df, "score")
+    require_unique_columns(names)  # relations of DuckDB may repeat one
     scorer = _Scorer.create(classifier, features, column)
     check_columns(scorer.columns, names)
     _check_new_column(df, column, names)

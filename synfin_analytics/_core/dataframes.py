@@ -147,8 +147,9 @@ def collect(frame: Frame) -> nw.DataFrame[Any]:
 
 
 def column_names(df: Any, caller: str) -> list[str]:
-    """Return the column names of a frame of any engine."""
+    """Return the column names of a frame of any engine; those of Dask must be unique."""
     if nw.dependencies.is_dask_dataframe(df):
+        require_unique_columns(df)
         return [str(name) for name in df.columns]
     return list_columns(open_frame(df, caller))
 

@@ -19,7 +19,7 @@ from synfin_analytics._core.dataframes import open_frame, to_utc
 from synfin_analytics._core.engine_errors import translate_dask_errors, translate_engine_errors
 from synfin_analytics._core.output import to_frame
 from synfin_analytics._core.partitions import check_arrow_types, is_spark_frame
-from synfin_analytics.exceptions import NotFoundError
+from synfin_analytics.exceptions import NotFoundError, require_unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -185,7 +185,7 @@ def open_distributed(df: Any, caller: str, n_buckets: int | None = None) -> Dist
     Raises
     ------
     ArgumentError
-        ``n_buckets`` is neither None nor a positive whole number.
+        ``n_buckets`` is neither None nor a positive whole number, or a column name is repeated.
 
     Examples
     --------
@@ -196,6 +196,7 @@ def open_distributed(df: Any, caller: str, n_buckets: int | None = None) -> Dist
     if n_buckets is not None:
         check_integer(n_buckets, "n_buckets", minimum=1)
     if nw.dependencies.is_dask_dataframe(df):
+        require_unique_columns(df)
         return _DaskFrame(df, n_buckets)
     if is_spark_frame(df):
         open_frame(df, caller)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import narwhals as nw
 import polars as pl
 
-from synfin_analytics._core.dataframes import collect, list_columns, native_frame, open_frame
+from synfin_analytics._core.dataframes import collect, column_names, native_frame, open_frame
 from synfin_analytics._core.engine_errors import translate_dask_errors
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import to_frame
@@ -74,7 +74,7 @@ def collect_columns(
     require_thread_pool()
     data: Any = native_frame(df)
     is_dask = nw.dependencies.is_dask_dataframe(data)
-    columns = list(data.columns) if is_dask else list_columns(open_frame(data, caller))
+    columns = column_names(data, caller)
     for column in required:
         if column not in columns:
             raise NotFoundError("column", column, columns, location=f"the {name}")

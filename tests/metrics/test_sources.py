@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from synfin_analytics import (
     PrequentialSplit,
+    detect_patterns,
     engineer_features,
     fit_baseline,
     fraud_rate,
@@ -30,6 +31,7 @@ from synfin_analytics import (
     model_report,
     score,
     suggest_columns,
+    window_features,
 )
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import evaluate
@@ -493,6 +495,28 @@ def test_a_partition_of_dask_that_lacks_a_column_is_reported(measure):
     df = dd.from_map(lambda number: parts[number], [0, 1], meta=whole)
     with pytest.raises(ArgumentError, match=r"Dask .*: KeyError in a partition, about 'amount'\."):
         measure(df)
+
+
+CALLS = {
+    "fraud_rate": fraud_rate,
+    "time_split": lambda df: time_split(df, train="1d", label_delay="1d", test="1d"),
+    "engineer_features": engineer_features,
+    "window_features": window_features,
+    "detect_patterns": detect_patterns,
+    "fit_baseline": fit_baseline,
+    "fraud_report": partial(fraud_report, label="is_fraud"),
+    "score": lambda df: score(
+        df, LogisticRegression().fit(pd.DataFrame({"x": [0.0, 1.0]}), [0, 1])
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_repeated_column_of_dask_is_named_at_once(call):
+    payments = PAYMENTS.with_columns(amount=1.0, x=2.0).to_pandas()
+    df = dd.from_pandas(pd.concat([payments, payments[["amount"]]], axis="columns"), npartitions=1)
+    with pytest.raises(ArgumentError, match="must be unique; got more than one column named amou"):
+        call(df)
 
 
 @pytest.mark.parametrize("kind", ["polars", "pandas with arrow", "pyarrow", "duckdb"])
