@@ -138,7 +138,9 @@ def _in_order(
     rows: Any, names: tuple[str, ...], compute: Callable[[pl.DataFrame], dict[str, Any]]
 ) -> dict[str, pa.Array]:
     """Compute columns from rows in the order of time, and return them in the order of the rows."""
-    frame = coerce_columns(nw.from_native(rows, eager_only=True), Transaction, names)
+    frame = coerce_columns(
+        nw.from_native(rows, eager_only=True), Transaction, names, numbered=False
+    )
     frame = _sort(frame.with_row_index("row"))
     position = np.argsort(frame["row"].to_numpy())
     return {name: pa.array(values[position]) for name, values in compute(frame).items()}

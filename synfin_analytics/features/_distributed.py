@@ -170,7 +170,9 @@ class _Computation(Scope):
         is_known = ~values[EXISTS].is_null()  # NaN in pandas
         exists = pl.Series(EXISTS, is_known.to_list(), pl.Boolean).replace(False, None)
         return JoinedParents(
-            model, columns, coerce_columns(values, model, columns).with_columns(exists)
+            model,
+            columns,
+            coerce_columns(values, model, columns, numbered=False).with_columns(exists),
         )
 
 
@@ -187,7 +189,9 @@ def _check_one_row(values: nw.DataFrame[Any], model: type[Base]) -> None:
 
 
 def _read(rows: Any, columns: Sequence[str]) -> pl.DataFrame:
-    frame = coerce_columns(nw.from_native(rows, eager_only=True), Transaction, columns)
+    frame = coerce_columns(
+        nw.from_native(rows, eager_only=True), Transaction, columns, numbered=False
+    )
     check_unique(frame[_ID], "transactions")
     return frame
 

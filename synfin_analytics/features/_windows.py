@@ -126,7 +126,7 @@ class WorkerColumns:
 
     def _of_ordered(self, rows: nw.DataFrame[Any]) -> dict[str, pa.Array]:
         inputs, key = self.columns.inputs, self.columns.key
-        frame = coerce_columns(rows, Transaction, inputs, keys=(key,))
+        frame = coerce_columns(rows, Transaction, inputs, keys=(key,), numbered=False)
         columns = self.columns.compute(frame, None)
         if self.start is not None:
             columns[SELECTED] = pa.array(select_from(frame, self.start))

@@ -15,6 +15,7 @@ import polars as pl
 from synfin_analytics._core.dataframes import collect, column_names, native_frame, open_frame
 from synfin_analytics._core.engine_errors import translate_dask_errors
 from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.output import to_frame
 from synfin_analytics._core.validation.outcome import CellErrors, summarize
 from synfin_analytics._core.validation.rules import Range
@@ -92,6 +93,7 @@ def coerce_columns(
     names: Sequence[str],
     *,
     keys: Collection[str] = (),
+    numbered: bool = True,
 ) -> pl.DataFrame:
     """Coerce columns to the types of a table, in the order of ``names``.
 
@@ -109,6 +111,9 @@ def coerce_columns(
     keys
         Columns that are only compared; the table need not have them. Integers are equal if their
         texts are, and need not become texts.
+    numbered
+        Whether positions of rows mean something to the caller: not those of a group of rows on a
+        worker, of which an error has the number only.
 
     Raises
     ------
@@ -116,6 +121,15 @@ def coerce_columns(
         Cells are missing that are required, or the table does not accept them; all are listed.
     """
     frame, problems = check_cells(rows, model, names, keys=keys)
+    if not numbered:
+        problems = [
+            Problem(
+                problem.column,
+                f"{problem.reason}: {pluralize(problem.count, 'row')} of one group",
+                problem.count,
+            )
+            for problem in problems
+        ]
     if problems:
         raise_problems(spec_of(model).name, problems)
     return frame
