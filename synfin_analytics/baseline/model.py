@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from synfin_analytics.baseline._regression import Rows
 
     #: Frame of the predictions.
-    F = TypeVar("F", default=pl.DataFrame)
+    FrameT = TypeVar("FrameT", default=pl.DataFrame)
 else:
     from typing import TypeVar
 
-    F = TypeVar("F")
+    FrameT = TypeVar("FrameT")
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _TOO_FEW = (
@@ -56,7 +56,7 @@ _TOO_FEW = (
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class BaselineModel(Result, Generic[F]):
+class BaselineModel(Result, Generic[FrameT]):
     """Baseline model, with its predictions of the last part of a period.
 
     ``to_frame()`` returns the coefficients, one feature a row: ``feature``, ``description`` and
@@ -92,7 +92,7 @@ class BaselineModel(Result, Generic[F]):
 
     name: str
     version: str
-    predictions: F
+    predictions: FrameT
     n_predictions: int
     threshold: float
     coefficients: dict[str, float]

@@ -133,7 +133,7 @@ def detect_anomalies(
 
     Parameters
     ----------
-    df, patterns
+    df, patterns, n_buckets
         As for :func:`detect_patterns`; the patterns are ``holiday_travel`` and ``large_purchase``.
 
     Returns

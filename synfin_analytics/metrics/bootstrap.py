@@ -88,7 +88,7 @@ class Bootstrap(Result):
     by_day
         Whether days were resampled.
     binning_error
-        How much a value of :attr:`distribution` may be off at most, and so do :attr:`low` and
+        How much a value of ``distribution`` may be off at most, and so do :attr:`low` and
         :attr:`high`, because a lazy engine counted the scores in bins; 0 if it is exact. It was
         computed for each of the resamples.
 
