@@ -274,5 +274,5 @@ def test_a_dataset_with_guessed_types_is_refused_but_its_scanner_is_accepted(tmp
 
 
 def test_a_lazy_frame_of_files_that_are_not_there_is_refused(tmp_path: Path):
-    with pytest.raises(ArgumentError, match="Reading this LazyFrame failed"):
+    with pytest.raises(ArgumentError, match="A file of this frame does not exist"):
         rows_of(pl.scan_parquet(tmp_path / "no.parquet"))

@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from pandas.testing import assert_frame_equal
+from sklearn.linear_model import LogisticRegression
 from sqlalchemy import text
 
 import synfin_analytics
@@ -30,6 +31,7 @@ from synfin_analytics import (
     read_df,
     recalibrate,
     rules_report,
+    score,
     show,
     suggest_columns,
     time_split,
@@ -44,6 +46,7 @@ PERIODS = {"reference": ("2026-03-01", "2026-03-20"), "current": ("2026-03-20", 
 MODEL = {**ROLES, "n_resamples": 20}
 RULES = {"large": "amount > 100", "online": "is_online"}
 LATER = pl.DataFrame({"is_fraud": [True, False] * 20, "fraud_score": [0.7, 0.2, 0.4, 0.5] * 10})
+ON_AMOUNTS = LogisticRegression().fit([[5.0], [9.0], [300.0], [450.0]], [0, 0, 1, 1])
 #: Payments that detectors find.
 UNUSUAL = """
     INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp, channel)
@@ -71,6 +74,7 @@ CALLS = {
     "nowcast_fraud_rate": nowcast_fraud_rate,
     "recalibrate": lambda df: recalibrate(df, LATER, score="fraud_score"),
     "rules_report": lambda df: rules_report(df, RULES),
+    "score": lambda df: score(df, ON_AMOUNTS, features=["amount"], column="p").lazy().collect(),
     "show": lambda df: show(df)._repr_html_(),
     "suggest_columns": lambda df: str(suggest_columns(df)),
     "time_split": lambda df: time_split(df, "7d", "7d", "7d").test,

@@ -190,13 +190,13 @@ CALLS: dict[str, Call] = {
     "score": Call(lambda df, _: sa.score(df, _model(), features=["amount"], column="score"), _OWN),
     "fraud_report": Call(
         lambda df, _: sa.fraud_report(df, label="is_fraud", timestamp="timestamp"),
-        "the columns that the report needs, because it counts them in many ways",
+        "the columns that the report needs, which stay in memory because it counts them often",
     ),
     "model_report": Call(
         lambda df, _: sa.model_report(
             df, label="is_fraud", score="fraud_probability", timestamp="timestamp"
         ),
-        "the columns that the report needs, because it counts them in many ways",
+        "the columns that the report needs, which stay in memory because it counts them often",
     ),
     "rules_report": Call(
         lambda df, _: sa.rules_report(df, {"large": "amount > 200"}),
