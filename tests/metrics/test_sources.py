@@ -477,10 +477,13 @@ def test_an_expression_of_spark_that_fails_is_reported_without_values(spark, nam
 
 
 @pytest.mark.parametrize("kind", ["polars lazy", "duckdb", "spark"])
-def test_what_a_model_cannot_score_is_said_in_the_same_words_by_each_engine(kind, spark):
+def test_what_a_model_cannot_score_is_said_in_the_same_words_by_each_engine(kind, request):
     model = LogisticRegression().fit(pd.DataFrame({"x": [0.0, 1.0]}), [0, 1])
     rows = pl.DataFrame({"x": [0.5, None], "is_fraud": [True, False]})
-    df = to_spark(spark, rows) if kind == "spark" else ENGINES[kind](rows)
+    if kind == "spark":
+        df = to_spark(request.getfixturevalue("spark"), rows)
+    else:
+        df = ENGINES[kind](rows)
     with pytest.raises(ArgumentError) as caught:
         evaluate(score(df, model), score="fraud_probability")
     assert re.fullmatch("The columns that `score` reads must be features .*", str(caught.value))
