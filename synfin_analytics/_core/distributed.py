@@ -7,7 +7,6 @@ lazy frame of the same engine.
 from __future__ import annotations
 
 import contextlib
-import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +17,11 @@ from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.dataframes import open_frame, to_utc
 from synfin_analytics._core.engine_errors import translate_dask_errors, translate_engine_errors
 from synfin_analytics._core.output import to_frame
-from synfin_analytics._core.partitions import check_arrow_types, is_spark_frame
+from synfin_analytics._core.partitions import (
+    check_arrow_types,
+    ignore_pandas_warning,
+    is_spark_frame,
+)
 from synfin_analytics.exceptions import NotFoundError, require_unique_columns
 
 if TYPE_CHECKING:
@@ -253,8 +256,7 @@ class _SparkFrame(DistributedFrame):
             return result.select(arrow_schema.names).cast(arrow_schema)
 
         rows = numbered.withColumn(_BUCKET, bucket).groupBy(_BUCKET)
-        with warnings.catch_warnings():  # about pandas 3, which takes no part in this
-            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        with ignore_pandas_warning():
             return self._replace(rows.applyInArrow(compute, spark_schema))
 
     def append_columns(
@@ -309,8 +311,7 @@ class _SparkFrame(DistributedFrame):
                 if batch.num_rows:
                     yield from function(batch).to_batches()
 
-        with warnings.catch_warnings():  # about pandas 3, which takes no part in this
-            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        with ignore_pandas_warning():
             return self._replace(self.native.mapInArrow(compute, schema))
 
     def to_arrow(self) -> pa.Table:

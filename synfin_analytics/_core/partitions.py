@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 import warnings
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,7 @@ def spark_batches(df: Any, purpose: str) -> Iterator[pa.RecordBatch]:
         it; or Arrow has no type for a column.
     """
     _check_spark_types(df, purpose)
-    with warnings.catch_warnings():  # about pandas 3, which takes no part in this
-        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+    with ignore_pandas_warning():
         serialized = df.mapInArrow(_serializer(), "batch binary")
 
     def read() -> Iterator[pa.RecordBatch]:
@@ -67,6 +66,14 @@ def spark_batches(df: Any, purpose: str) -> Iterator[pa.RecordBatch]:
                 yield from stream
 
     return read()
+
+
+@contextmanager
+def ignore_pandas_warning() -> Iterator[None]:
+    """Ignore PySpark's warning about pandas 3, which takes no part where rows are Arrow."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        yield
 
 
 def _check_spark_types(df: Any, purpose: str) -> None:
