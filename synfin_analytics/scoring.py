@@ -82,7 +82,8 @@ def score(
         or PySpark.
     model
         A fitted classifier or pipeline of two classes with ``predict_proba``. One with a
-        ``decision_function`` only is scored with 1 / (1 + exp(-x)), which is no probability.
+        ``decision_function`` only is scored with 1 / (1 + exp(-x)); do not read that as a
+        probability.
     features
         Columns of the features, in the order of those that the model was fitted on. Default: those
         of the same names, if it was fitted on a DataFrame (``model.feature_names_in_``).
@@ -105,8 +106,8 @@ def score(
     NotFoundError
         A column of the features is missing; the message suggests the closest name.
     ArgumentError
-        ``model`` is no fitted classifier of two classes, ``column`` exists, ``features`` are not as
-        many as the model's, or it does not accept the rows: a missing value, for example. The rows
+        ``model`` is not a fitted classifier of two classes, ``column`` exists, ``features`` are not
+        as many as the model's, or it does not accept the rows: a missing value, for example. Those
         of a lazy frame are checked when they are computed.
 
     Notes

@@ -21,6 +21,7 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import from_polars
 from synfin_analytics._core.results import Result
+from synfin_analytics.detection._context import REQUIRED_COLUMNS
 from synfin_analytics.detection.detector import EPISODE_COLUMNS
 
 if TYPE_CHECKING:
@@ -218,14 +219,10 @@ def _cell(value: object) -> str:
     return NO_VALUE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-#: Columns of transactions that patterns are described by.
-_TRANSACTION_COLUMNS = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
-
-
 def join_transactions(context: DetectionContext, rows: pl.DataFrame) -> pl.DataFrame:
     """Replace the numbers of the rows that a detector found by their transactions, by time."""
     rows = rows.sort("row")
-    transactions = context.frame.select(_TRANSACTION_COLUMNS)[rows["row"]]
+    transactions = context.frame.select(REQUIRED_COLUMNS)[rows["row"]]
     return pl.concat([rows.drop("row"), transactions], how="horizontal")
 
 
@@ -270,7 +267,7 @@ def build_result(
 
 def _aggregate_episodes(rows: pl.DataFrame, subject_type: str) -> pl.DataFrame:
     """Return one row for each episode, by time: its subjects, parties, transactions and figures."""
-    not_figures = (*EPISODE_COLUMNS, *_TRANSACTION_COLUMNS)
+    not_figures = (*EPISODE_COLUMNS, *REQUIRED_COLUMNS)
     figures = [name for name in rows.columns if name not in not_figures]
     subject = "subject" if "subject" in rows.columns else f"{subject_type.removesuffix('s')}_id"
     return (

@@ -126,8 +126,16 @@ class BucketedRows:
         for (frame,) in read_groups([self._last_rows], self._max_rows(self._last)):
             yield frame
 
-    def results(self) -> Iterator[dict[str, pa.Array]]:
-        """Yield ``transaction_id`` and the features for groups of rows."""
+    def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield ``transaction_id`` and the features for groups of rows, or one empty table."""
+        is_empty = True
+        for columns in self._results_by_group():
+            is_empty = False
+            yield pa.table({name: columns[name] for name in schema.names}).cast(schema)
+        if is_empty:
+            yield schema.empty_table()
+
+    def _results_by_group(self) -> Iterator[dict[str, pa.Array]]:
         for part, spill, results in zip(
             self._earlier, self._earlier_rows, self._results, strict=True
         ):

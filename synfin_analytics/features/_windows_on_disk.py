@@ -67,12 +67,7 @@ def windows_to_folder(
             rows.append(frame.with_row_index(ROW, n_rows).with_columns(pl.col(ROW).cast(pl.Int64)))
             n_rows += len(frame)
         schema = pa.schema({ID: id_types.common, **{name: types[name] for name in names}})
-        is_empty = True
-        for columns in rows.results():
-            is_empty = False
-            yield pa.table({name: columns[name] for name in (ID, *names)}).cast(schema)
-        if is_empty:
-            yield schema.empty_table()
+        yield from rows.tables(schema)
 
     return write_folder(folder, compute)
 

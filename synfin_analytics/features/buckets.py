@@ -16,7 +16,6 @@ import pyarrow as pa
 from synfin_analytics._core.new_folder import check_new_folder
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.features._compute import (
-    FEATURES,
     compute_parts,
     customer_parts,
     feature_types,
@@ -180,14 +179,7 @@ class BucketedTransactions:
 
     def features(self) -> Iterator[pa.Table]:
         """Yield ``transaction_id`` and the features for groups of customers, or one empty table."""
-        schema = pa.schema({ID: self._id_types.common, **feature_types()})
-        is_empty = True
-        for columns in self._rows.results():
-            table = pa.table({name: columns[name] for name in (ID, *FEATURES)}).cast(schema)
-            is_empty = False
-            yield table
-        if is_empty:
-            yield schema.empty_table()
+        return self._rows.tables(pa.schema({ID: self._id_types.common, **feature_types()}))
 
     def _of_merchants(self, frame: pl.DataFrame) -> tuple[Integers, dict[str, pa.Array]]:
         history = History.from_columns(frame, self._options)

@@ -68,7 +68,7 @@ class Columns(NamedTuple):
     entity: str | None
 
     def check(self, available: Sequence[str]) -> None:
-        """Raise an error for a name that is no text, or not among the columns of the frame."""
+        """Raise an error unless each name is a text and a column of the frame."""
         for argument, name in self._asdict().items():
             if name is not None:
                 check_columns([check_column_name(name, argument)], available)

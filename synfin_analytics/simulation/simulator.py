@@ -315,7 +315,7 @@ def _shape(frame: Any) -> tuple[int, int]:
 
 
 def _parse_output(output: object) -> Output | Path:
-    """Return a kind of DataFrame or a folder; a misspelt kind is no folder."""
+    """Return a kind of DataFrame, or a folder; raise an error for a misspelt kind."""
     for kind in get_args(Output):
         if isinstance(output, str) and output == kind:
             return cast("Output", kind)
