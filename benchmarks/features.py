@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import _handbook_windows
 import _polars_features
@@ -26,7 +26,7 @@ import polars as pl
 from _measure import print_markdown, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -273,23 +273,37 @@ def measure_handbook(way: str, source: str) -> dict[str, float]:
 
     rows = read_rows(source).sort("timestamp", maintain_order=True)
     compute = HANDBOOK[way] or handbook_features
-    compute(rows.head(1000))  # imports
-    processor_started = time.process_time()
-    features, seconds, megabytes = timed(lambda: compute(rows))
-    processor = time.process_time() - processor_started
     # polars and DuckDB count later rows of one second too.
-    tied = rows.select(pl.struct("customer_id", "timestamp").is_duplicated()).to_series()
-    expected = handbook_features(rows)
+    tied = pl.struct("customer_id", "timestamp").is_duplicated()
+    return measure_equal(way, compute, handbook_features, [rows], tied, atol=1e-9)
+
+
+def measure_equal(
+    way: str,
+    compute: Callable[..., pl.DataFrame],
+    expect: Callable[..., pl.DataFrame],
+    frames: Sequence[pl.DataFrame],
+    tied: pl.Expr,
+    **tolerance: Any,
+) -> dict[str, float]:
+    """Seconds and memory of features of the first frame; an error if they are not the expected."""
+    rows, *tables = frames
+    compute(rows.head(1000), *tables)  # imports
+    processor_started = time.process_time()
+    features, seconds, megabytes = timed(lambda: compute(rows, *tables))
+    processor = time.process_time() - processor_started
+    is_tied = rows.select(tied).to_series()
+    expected = expect(rows, *tables)
     for name in expected.columns:
-        pair = (frame[name].filter(~tied).cast(pl.Float64) for frame in (features, expected))
-        if not np.allclose(*pair, rtol=1e-9, atol=1e-9):
+        pair = (frame[name].filter(~is_tied).cast(pl.Float64) for frame in (features, expected))
+        if not np.allclose(*pair, rtol=1e-9, **tolerance):
             raise click.ClickException(f"{way} differs in {name}")
     return {
         "rows": len(rows),
         "seconds": seconds,
         "processor": processor,
         "megabytes": megabytes,
-        "tied": int(tied.sum()),
+        "tied": int(is_tied.sum()),
     }
 
 
@@ -321,29 +335,17 @@ def generate_all_columns(n_rows: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.Da
 
 def measure_all(way: str, n_rows: int) -> dict[str, float]:
     """Seconds and memory of all 69 features of generated rows that have all columns."""
-    from synfin_analytics.features import FEATURES, engineer_features
+    from synfin_analytics.features import engineer_features
 
-    rows, *tables = generate_all_columns(n_rows)
     compute = engineer_features if way == ALL_69[0] else _polars_features.compute
-    compute(rows.head(1000), *tables)  # imports
-    processor_started = time.process_time()
-    features, seconds, megabytes = timed(lambda: compute(rows, *tables))
-    processor = time.process_time() - processor_started
     keys = ("customer_id", "merchant_id")
-    tied = [pl.struct(key, "timestamp").is_duplicated() for key in keys]
-    tied = rows.select(pl.any_horizontal(tied)).to_series()
-    expected = engineer_features(rows, *tables)
-    for name in FEATURES:
-        pair = [frame[name].filter(~tied).cast(pl.Float64) for frame in (features, expected)]
-        if not np.allclose(*pair, rtol=1e-9, atol=1e-6, equal_nan=True):
-            raise click.ClickException(f"{way} differs in {name}")
-    return {
-        "rows": len(rows),
-        "seconds": seconds,
-        "processor": processor,
-        "megabytes": megabytes,
-        "tied": int(tied.sum()),
-    }
+    tied = pl.any_horizontal(pl.struct(key, "timestamp").is_duplicated() for key in keys)
+    frames = generate_all_columns(n_rows)
+
+    def expect(*frames: pl.DataFrame) -> pl.DataFrame:
+        return engineer_features(*frames).drop("transaction_id")
+
+    return measure_equal(way, compute, expect, frames, tied, atol=1e-6, equal_nan=True)
 
 
 def compare_all(n_rows: int, runs: int) -> None:
