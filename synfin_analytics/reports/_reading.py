@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.arguments import format_value
-from synfin_analytics._core.dataframes import ENGINES, column_names, is_frame
 from synfin_analytics._core.formatting import format_number, join_words, pluralize
 from synfin_analytics._core.validation.numeric import has_decimal_points
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import CellErrors, summarize
-from synfin_analytics._core.validation.spec import ColumnSpec, spec_of
+from synfin_analytics._core.validation.spec import ColumnSpec
 from synfin_analytics._core.validation.validate import validate_column
-from synfin_analytics.database.models import Customer, Transaction
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.layouts import suggest_columns
-from synfin_analytics.io.sources import open_source
 from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics._score_counts import score_remedy
 from synfin_analytics.reports._cells import read_cells
-from synfin_analytics.reports._groups import (
-    DEFAULT_COLUMNS,
-    MAX_GROUPS,
-    check_groupings,
-    has,
-    is_,
-    personal_grouping,
-)
-from synfin_analytics.reports._rows import YEARS, Roles, Rows, placeholder_years
+from synfin_analytics.reports._columns import PERSONAL, ReportColumns
+from synfin_analytics.reports._groups import MAX_GROUPS, has, is_, personal_grouping
+from synfin_analytics.reports._remarks import Oddities, describe_oddities
+from synfin_analytics.reports._rows import Rows, placeholder_years
 from synfin_analytics.reports._sources import Knowledge, format_as_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from synfin_analytics._core.validation.spec import Kind
     from synfin_analytics.reports._cells import Cells
     from synfin_analytics.reports._groups import By
+    from synfin_analytics.reports._rows import Roles
 
 #: Rows from which the content of a column is recognized.
 _SAMPLE_ROWS = 1000
@@ -51,7 +41,6 @@ _SAMPLE_ROWS = 1000
 _CURRENCY = "__currency"
 _SIGN = r"([A-Z]{3}|\p{Sc})"
 _CODES = {"€": "EUR", "£": "GBP"}
-_CODE = re.compile(r"[A-Z]{3}")
 _TYPES: dict[Kind, pl.DataType] = {
     "boolean": pl.Boolean(),
     "number": pl.Float64(),
@@ -69,13 +58,6 @@ _SECONDS_HINT = (
     "If they count seconds since 1970, convert them, such as with pandas.to_datetime(df[column], "
     "unit='s')."
 )
-#: Columns that identify a person, wherever they are.
-_PERSONAL = {
-    name
-    for model in (Transaction, Customer)
-    for name, column in spec_of(model).columns.items()
-    if column.personal
-} | {"transaction_id", "customer_id", "card_id"}
 
 
 def read_rows(
@@ -124,40 +106,19 @@ def read_rows(
         Cells are not what their column means, or there is nothing to report on.
     """
     options = options or ReadOptions()
-    if as_of is not None and None in (roles.timestamp, roles.label_available_at):
-        raise ArgumentError(
-            "`as_of` needs the times of the transactions and of their labels: pass the names of "
-            "their columns as timestamp= and label_available_at=."
-        )
-    is_path = isinstance(data, (str, Path))
-    if not is_path and not is_frame(data):
-        raise ArgumentError(
-            f"`df` must be a DataFrame of {ENGINES}, or the path of a file; got "
-            f"{format_value(data)}."
-        )
-    names = list(open_source(data, 1, options).names) if is_path else column_names(data, caller)
-    place = repr(str(data)) if is_path else "the frame"
-    roles, currency = _constant_currency(roles, names, place)
-    for column in (*roles.given.values(), *bins, *keep):
-        if column not in names:
-            raise NotFoundError("column", column, names, location=place)
-    parties = [roles.customer, roles.entity]
-    if roles.cluster not in (roles.timestamp, roles.merchant):
-        parties.append(roles.cluster)
-    personal = _PERSONAL | {name for name in parties if name is not None}
-    groupings = None if by is None else check_groupings(by, names, personal, place, roles.numbers)
-    candidates = tuple(name for name in DEFAULT_COLUMNS if name in names and name not in personal)
-    grouped = candidates if groupings is None else [
-        name for group in groupings for name in ([group] if isinstance(group, str) else group)
-    ]  # fmt: skip
-    needed = list(dict.fromkeys([*roles.given.values(), *grouped, *bins, *keep]))
+    columns = ReportColumns.parse(
+        data, roles, by=by, bins=bins, keep=keep, as_of=as_of, options=options, caller=caller
+    )
+    roles, grouped = columns.roles, columns.grouped
     encoded = roles.identifiers - {*grouped, *bins, *keep}
-    cells = read_cells(data, needed, encoded, options, caller, is_path=is_path)
+    cells = read_cells(data, columns.names, encoded, options, caller, is_path=columns.is_path)
     if not cells.pieces(roles.label):
-        raise ArgumentError(f"There are no rows to report on in {place}.")
-    frame = _Reader(cells, place, options).read(roles, bins, keep, pos_label)
+        raise no_rows_error(columns.place)
+    frame = CellReader(cells, columns.place, options).read(roles, bins, keep, pos_label)
     texts = {name: codes.texts for name, codes in cells.codes.items()}
-    _check_columns(frame, grouped)
+    check_names(frame.columns)
+    for name in grouped:
+        check_persons(frame[name])
     if roles.currency is None and _CURRENCY in frame.columns:
         roles = dataclasses.replace(roles, currency=_CURRENCY)
     frame = _restrict(frame, roles, period)
@@ -167,13 +128,24 @@ def read_rows(
     remarks: list[str] = []
     if roles.score is not None:
         frame = _check_scores(frame, roles.label, roles.score, remarks)
-    _remark_amounts(frame, roles, remarks)
-    _remark_times(frame, roles, remarks)
-    return Rows(frame, roles, groupings, candidates, currency, tuple(remarks), knowledge, texts)
+    remarks += describe_oddities(_count_oddities(frame, roles), roles)
+    return Rows(
+        frame,
+        roles,
+        columns.groupings,
+        columns.candidates,
+        columns.currency,
+        tuple(remarks),
+        knowledge,
+        texts,
+    )
 
 
-def identifies_persons(cells: pl.Series) -> bool:
+def identifies_persons(cells: pl.Series, n_distinct: int | None = None) -> bool:
     """Whether cells are IBANs or card numbers, or many values of a column of identifiers.
+
+    Of cells that are a part of a column, ``n_distinct`` is the number of distinct ones in all of
+    it.
 
     Examples
     --------
@@ -185,42 +157,33 @@ def identifies_persons(cells: pl.Series) -> bool:
     cells = cells.drop_nulls()
     if cells.is_empty() or not (cells.dtype == pl.String or cells.dtype.is_integer()):
         return False
-    if cells.n_unique() <= MAX_GROUPS:
+    if (cells.n_unique() if n_distinct is None else n_distinct) <= MAX_GROUPS:
         cells = cells.alias("values")  # a name alone, such as "client", does not make a person
     targets = suggest_columns(cells.head(_SAMPLE_ROWS).to_frame()).mapping.values()
     return not {"customer_id", "card_id", "transaction_id"}.isdisjoint(targets)
 
 
-def _check_columns(frame: pl.DataFrame, grouped: Sequence[str]) -> None:
-    """Raise an ArgumentError for a name of ours, or a column to group by that names persons."""
-    for name in frame.columns:
+def check_names(names: Iterable[str]) -> None:
+    """Raise an ArgumentError for a column with a name of ours."""
+    for name in names:
         if name.startswith("__") and name != _CURRENCY:
             raise ArgumentError(
                 f"Names of columns must not begin with two underscores; got {name!r}. Rename it."
             )
-    for name in grouped:
-        if identifies_persons(frame[name]):
-            raise ArgumentError(personal_grouping(name))
 
 
-def _constant_currency(roles: Roles, names: Sequence[str], place: str) -> tuple[Roles, str | None]:
-    """Return the roles, and the currency if a code was named instead of a column."""
-    name = roles.currency
-    if name is None or name in names:
-        return roles, None
-    if not _CODE.fullmatch(name):
-        raise NotFoundError(
-            "column", name, names, location=f"{place} (and it is no code such as 'EUR')"
-        )
-    return dataclasses.replace(roles, currency=None), name
+def check_persons(cells: pl.Series, n_distinct: int | None = None) -> None:
+    """Raise an ArgumentError for a column to group by that identifies persons."""
+    if identifies_persons(cells, n_distinct):
+        raise ArgumentError(personal_grouping(cells.name))
 
 
-class _Reader:
+class CellReader:
     """Converts the cells of columns to the types of their roles."""
 
     def __init__(self, cells: Cells, place: str, options: ReadOptions) -> None:
         self._cells, self._place, self._options = cells, place, options
-        self._personal: set[str] = set(_PERSONAL)
+        self._personal: set[str] = set(PERSONAL)
 
     def read(
         self, roles: Roles, bins: Sequence[str], keep: Sequence[str], pos_label: Any
@@ -234,7 +197,7 @@ class _Reader:
             frame[name] = self._numbers(name)
         for time in (roles.timestamp, roles.label_available_at):
             if time is not None:
-                frame[time] = self._validate(time, "timestamp", self._options)
+                frame[time] = self.validate(time, "timestamp", self._options)
         for score in (roles.score, roles.compare_with):
             if score is not None:
                 frame[score] = self._scores(score)
@@ -242,7 +205,7 @@ class _Reader:
             frame[roles.weight] = self._numbers(roles.weight)
         if roles.amount is not None:
             frame |= self._amounts(roles.amount)
-        frame[roles.label] = self._labels(roles.label, pos_label)
+        frame[roles.label] = self.labels(roles.label, pos_label)
         return pl.DataFrame(frame)
 
     def _series(self, name: str) -> pl.Series | None:
@@ -299,7 +262,7 @@ class _Reader:
         series = self._series(name)
         if series is not None and series.dtype.is_numeric():
             return series.fill_nan(None) if series.dtype.is_float() else series
-        return self._validate(name, "number", options or self._options)
+        return self.validate(name, "number", options or self._options)
 
     def _scores(self, name: str) -> pl.Series:
         series = self._series(name)
@@ -314,13 +277,13 @@ class _Reader:
         if series.dtype != pl.String:
             return {name: self._numbers(name)}
         options = dataclasses.replace(self._options, currency=True)
-        amounts = {name: self._validate(name, "number", options)}
+        amounts = {name: self.validate(name, "number", options)}
         currencies = series.str.extract(_SIGN)
         if currencies.null_count() < len(currencies):
             amounts[_CURRENCY] = currencies.replace(_CODES)
         return amounts
 
-    def _labels(self, name: str, pos_label: Any) -> pl.Series:
+    def labels(self, name: str, pos_label: Any) -> pl.Series:
         series = self._keep(name)
         values = series.drop_nulls().unique()
         if pos_label is None:
@@ -334,7 +297,7 @@ class _Reader:
                     f"holds {join_words([*map(repr, values.sort())])}. Say which one means fraud, "
                     f"such as pos_label={rare!r}."
                 )
-            return self._validate(name, "boolean", self._options)
+            return self.validate(name, "boolean", self._options)
         if isinstance(pos_label, str) and series.dtype != pl.String:  # as a command passes it
             series, values = series.cast(pl.String), values.cast(pl.String)
         elif series.dtype == pl.String:  # as a file holds it
@@ -354,7 +317,7 @@ class _Reader:
         is_fraud: pl.Series = series == pos_label
         return is_fraud.alias(name)
 
-    def _validate(self, name: str, kind: Kind, options: ReadOptions) -> pl.Series:
+    def validate(self, name: str, kind: Kind, options: ReadOptions) -> pl.Series:
         """Return a column in the type of its kind.
 
         Raises
@@ -404,6 +367,25 @@ def _cells(pieces: Sequence[Any]) -> list[Any]:
     ]
 
 
+def no_rows_error(place: str) -> ArgumentError:
+    """Return the error of a report on a place without rows."""
+    return ArgumentError(f"There are no rows to report on in {place}.")
+
+
+def nothing_known_error(as_of: dt.datetime) -> ArgumentError:
+    """Return the error of a report as of a time before all rows."""
+    return ArgumentError(f"There are no rows to report on before `as_of`, {format_as_of(as_of)}.")
+
+
+def require_times(roles: Roles) -> str:
+    """Return the column of times that a period needs."""
+    if roles.timestamp is None:
+        raise ArgumentError(
+            "`start` and `end` need the column of times: pass its name as timestamp=."
+        )
+    return roles.timestamp
+
+
 def _restrict(
     frame: pl.DataFrame, roles: Roles, period: tuple[dt.datetime | None, dt.datetime | None]
 ) -> pl.DataFrame:
@@ -411,16 +393,12 @@ def _restrict(
     start, end = period
     if start is None and end is None:
         return frame
-    if roles.timestamp is None:
-        raise ArgumentError(
-            "`start` and `end` need the column of times: pass its name as timestamp=."
-        )
-    moment = pl.col(roles.timestamp)
+    moment = pl.col(require_times(roles))
     conditions = [] if start is None else [moment >= start]
     conditions += [] if end is None else [moment < end]
     frame = frame.filter(*conditions)
     if not len(frame):
-        raise ArgumentError("There are no rows to report on in this period.")
+        raise no_rows_error("this period")
     return frame
 
 
@@ -434,9 +412,7 @@ def _restrict_to_known(
         nw.from_native(frame.with_columns(pl.col(label).alias(final)), eager_only=True)
     ).to_native()
     if not len(rows):
-        raise ArgumentError(
-            f"There are no rows to report on before `as_of`, {format_as_of(as_of)}."
-        )
+        raise nothing_known_error(as_of)
     later = rows.filter(pl.col(label).is_null())[final]
     rows = rows.drop(final).with_columns(pl.col(label).cast(pl.Boolean))
     return rows, Knowledge(as_of, later.count(), int(later.sum() or 0))
@@ -489,57 +465,22 @@ them by 100.
     )
 
 
-def _remark_amounts(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None:
-    """Add what is odd about the amounts."""
-    if roles.amount is None:
-        return
-    if n_missing := frame[roles.amount].null_count():
-        remarks.append(
-            f"{pluralize(n_missing, 'row')} {has(n_missing)} no amount; a missing amount counts as "
-            "0."
-        )
-    if n_negative := int((frame[roles.amount] < 0).sum()):
-        remarks.append(
-            f"{pluralize(n_negative, 'row')} {has(n_negative)} a negative amount, which is "
-            "subtracted from sums and costs. If these are refunds, leave them out; if amounts are "
-            "debits, change their sign."
-        )
-
-
-def _remark_times(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None:
-    """Add what is odd about the times."""
-    if roles.timestamp is None:
-        return
-    times = frame[roles.timestamp]
-    if roles.label_available_at is not None:
-        n_early = int((frame[roles.label_available_at] < times).sum())
-        if n_early:
-            remarks.append(
-                f"{pluralize(n_early, 'label')} {is_(n_early)} dated before the transaction "
-                f"({roles.label_available_at!r} is earlier than {roles.timestamp!r})."
-            )
-    if n_missing := times.null_count():
-        remarks.append(
-            f"{pluralize(n_missing, 'row')} {has(n_missing)} no time in {roles.timestamp!r}, so "
-            "what needs times is left out. Fill or drop these rows to have it."
-        )
-    elif n_placeholders := len(placeholder_years(times)):
-        remarks.append(
-            f"{pluralize(n_placeholders, 'row')} {has(n_placeholders)} a time in "
-            f"{roles.timestamp!r} before the year {YEARS[0]} or after {YEARS[1]}, as "
-            "placeholders for unknown times are, so what needs times is left out. Fill or drop "
-            "these rows to have it."
-        )
-    elif len(frame) > 1 and times.n_unique() == 1:
-        remarks.append("All transactions have the same time.")
-    if roles.customer is not None:
-        keys = [name for name in (roles.customer, roles.timestamp, roles.amount) if name]
-        n_repeated = _count_repeated(frame.select(keys))
-        if n_repeated:
-            remarks.append(
-                f"{pluralize(n_repeated, 'row')} {has(n_repeated)} the same {join_words(keys)} as "
-                "another row; each counts. If these are the same transactions, drop the copies."
-            )
+def _count_oddities(frame: pl.DataFrame, roles: Roles) -> Oddities:
+    """Count what is odd about amounts and times."""
+    counts: dict[str, int] = {}
+    if roles.amount is not None:
+        counts["missing_amounts"] = frame[roles.amount].null_count()
+        counts["negative_amounts"] = int((frame[roles.amount] < 0).sum())
+    if roles.timestamp is not None:
+        times = frame[roles.timestamp]
+        if roles.label_available_at is not None:
+            counts["early_labels"] = int((frame[roles.label_available_at] < times).sum())
+        counts["missing_times"] = times.null_count()
+        counts["placeholder_times"] = len(placeholder_years(times))
+        counts["same_time"] = int(len(frame) > 1 and times.n_unique() == 1)
+        if keys := roles.repeated:
+            counts["repeated"] = _count_repeated(frame.select(keys))
+    return Oddities(**counts)
 
 
 def _count_repeated(frame: pl.DataFrame) -> int:

@@ -73,6 +73,13 @@ class Roles:
         return {self.given[name] for name in names if name in self.given} - others
 
     @property
+    def repeated(self) -> list[str]:
+        """Columns that are the same in a row that is there twice; none if they would not tell."""
+        if self.timestamp is None or self.customer is None:
+            return []
+        return [name for name in (self.customer, self.timestamp, self.amount) if name]
+
+    @property
     def given(self) -> dict[str, str]:
         """Roles that have a column, and the column."""
         return {name: column for name, column in vars(self).items() if column is not None}
@@ -131,11 +138,9 @@ class Rows:
         if self.roles.timestamp is None:
             return "No column of times was given (timestamp)."
         times = self.frame[self.roles.timestamp]
-        if times.null_count():
-            return f"Rows have no time in {self.roles.timestamp!r}."
-        if len(years := placeholder_years(times)):
-            return f"Times in {self.roles.timestamp!r} are of the year {years[0]}."
-        return ""
+        years = times.dt.year()
+        first, last = (years.min(), years.max()) if len(years.drop_nulls()) else (None, None)
+        return describe_missing_times(self.roles.timestamp, times.null_count(), first, last)  # type: ignore[arg-type]
 
     @property
     def clusters(self) -> list[str]:
@@ -205,6 +210,26 @@ class Rows:
             status.alias("__status"),
             (~status.is_in(UNSUCCESSFUL)).alias("__successful"),
         )
+
+
+def describe_missing_times(name: str, n_missing: int, first: int | None, last: int | None) -> str:
+    """Return why what needs times is left out; "" if it is not.
+
+    Parameters
+    ----------
+    name
+        Column of times.
+    n_missing
+        Rows without one.
+    first, last
+        Years of the first and the last time.
+    """
+    if n_missing:
+        return f"Rows have no time in {name!r}."
+    for year in (last, first):
+        if year is not None and not YEARS[0] <= year <= YEARS[1]:
+            return f"Times in {name!r} are of the year {year}."
+    return ""
 
 
 def placeholder_years(times: pl.Series) -> pl.Series:
