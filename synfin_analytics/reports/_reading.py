@@ -284,6 +284,7 @@ class CellReader:
         return amounts
 
     def labels(self, name: str, pos_label: Any) -> pl.Series:
+        """Return a column of labels as booleans; ``pos_label`` means fraud, if it is given."""
         series = self._keep(name)
         values = series.drop_nulls().unique()
         if pos_label is None:
@@ -467,7 +468,7 @@ them by 100.
 
 def _count_oddities(frame: pl.DataFrame, roles: Roles) -> Oddities:
     """Count what is odd about amounts and times."""
-    counts: dict[str, int] = {}
+    counts: dict[str, Any] = {}
     if roles.amount is not None:
         counts["missing_amounts"] = frame[roles.amount].null_count()
         counts["negative_amounts"] = int((frame[roles.amount] < 0).sum())
@@ -477,7 +478,7 @@ def _count_oddities(frame: pl.DataFrame, roles: Roles) -> Oddities:
             counts["early_labels"] = int((frame[roles.label_available_at] < times).sum())
         counts["missing_times"] = times.null_count()
         counts["placeholder_times"] = len(placeholder_years(times))
-        counts["same_time"] = int(len(frame) > 1 and times.n_unique() == 1)
+        counts["same_time"] = len(frame) > 1 and times.n_unique() == 1
         if keys := roles.repeated:
             counts["repeated"] = _count_repeated(frame.select(keys))
     return Oddities(**counts)
