@@ -20,6 +20,7 @@ from synfin_analytics.features._passes import (
     write_folder,
 )
 from synfin_analytics.features._payments import ROW
+from synfin_analytics.features._unique_ids import UniqueIds
 from synfin_analytics.features._windows import check_summable, select_from
 from synfin_analytics.io.coerce import coerce_batches
 
@@ -47,6 +48,11 @@ def windows_to_folder(
     """Write ``transaction_id`` and the columns to a new folder; see :func:`window_features`.
 
     Rows with the same timestamp count in the order of ``df``, as in memory.
+
+    Raises
+    ------
+    ArgumentError
+        A row cannot be used, or repeats an id: ids alone say which row of the folder is which.
     """
     memory = destination.bytes
     folder = check_new_folder(destination.output or "", "output")
@@ -63,9 +69,14 @@ def windows_to_folder(
     def compute(scratch: Path) -> Iterator[pa.Table]:
         rows, id_types, n_rows = BucketedRows(passes, scratch, memory, source.height), IdTypes(), 0
         batches = id_types.watch(source.batches)
-        for frame in coerce_batches(batches, Transaction, inputs, keys=[p.key for p in parts]):
-            rows.append(frame.with_row_index(ROW, n_rows).with_columns(pl.col(ROW).cast(pl.Int64)))
-            n_rows += len(frame)
+        keys = [part.key for part in parts]
+        with UniqueIds(scratch / "ids", ID) as ids:
+            for frame in coerce_batches(batches, Transaction, inputs, keys=keys):
+                ids.note(frame)
+                numbered = frame.with_row_index(ROW, n_rows)
+                rows.append(numbered.with_columns(pl.col(ROW).cast(pl.Int64)))
+                n_rows += len(frame)
+        ids.check(rows.frames, memory)
         schema = pa.schema({ID: id_types.common, **{name: types[name] for name in names}})
         yield from rows.tables(schema)
 

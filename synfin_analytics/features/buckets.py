@@ -7,7 +7,7 @@ never on both. Merchants, whose features need few columns, come first.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -40,8 +40,8 @@ from synfin_analytics.features._payments import (
     Parties,
     Payments,
     Scope,
-    raise_repeated,
 )
+from synfin_analytics.features._unique_ids import UniqueIds
 from synfin_analytics.io.coerce import coerce_batches
 
 if TYPE_CHECKING:
@@ -49,15 +49,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from narwhals.typing import IntoFrame
-    from numpy.typing import NDArray
 
     from synfin_analytics._core.types import Integers
     from synfin_analytics.io.sources import SourceBatch
 
 #: Bytes that a row needs while the features of its customer, or of its merchant, are computed.
 _CUSTOMER_BYTES, _MERCHANT_BYTES = 3_000, 1_000
-#: Hashes of ids to read at a time.
-_HASHES = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +104,7 @@ class BucketedTransactions:
             "customer_id", (*REQUIRED, *OPTIONAL), self._of_customers, _CUSTOMER_BYTES
         )
         self._rows = BucketedRows([of_merchants, of_customers], scratch, options.memory, n_rows)
-        self._ids, self._id_types = scratch / "ids", IdTypes()
+        self._ids, self._id_types = UniqueIds(scratch / "ids", ID), IdTypes()
 
     @classmethod
     def from_frames(
@@ -130,18 +127,18 @@ class BucketedTransactions:
             Rows cannot be used; the message lists them.
         """
         start = 0
-        with self._ids.open("wb") as ids:
+        with self._ids:
             columns = (*REQUIRED, *OPTIONAL)
             for frame in coerce_batches(self._id_types.watch(batches), Transaction, columns):
                 n_rows = len(frame)
-                self._divide(frame.with_row_index(ROW, start), ids)
+                self._divide(frame.with_row_index(ROW, start))
                 start += n_rows
-        self._check_unique()
+        self._ids.check(self._rows.frames, self._options.memory)
         for missing in self._missing:
             missing.check()
 
-    def _divide(self, frame: pl.DataFrame, ids: BinaryIO) -> None:
-        ids.write(frame[ID].hash().to_numpy().tobytes())
+    def _divide(self, frame: pl.DataFrame) -> None:
+        self._ids.note(frame)
         frame = frame.drop_nulls(REQUIRED)  # an error follows that lists all of them
         frame = frame.with_columns(pl.col(ROW).cast(pl.Int64))
         for missing in self._missing:
@@ -150,32 +147,6 @@ class BucketedTransactions:
             category = self._parties.merchants.find(frame)["category"]
             frame = frame.with_columns(pl.coalesce("merchant_category", category))
         self._rows.append(frame)
-
-    def _check_unique(self) -> None:
-        """Raise if an id occurs twice: look for equal hashes, some of them at a time."""
-        n_passes = 1 + self._ids.stat().st_size * 2 // (self._options.memory // 4)
-        repeated = []
-        for number in range(n_passes):
-            parts = [part[part % n_passes == number] for part in self._read_hashes()]
-            hashes = np.sort(np.concatenate([np.zeros(0, np.uint64), *parts]))
-            repeated.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
-        self._ids.unlink()
-        if any(map(len, repeated)):
-            self._raise_repeated(pl.Series(np.concatenate(repeated)))
-
-    def _read_hashes(self) -> Iterator[NDArray[np.uint64]]:
-        with self._ids.open("rb") as file:
-            while len(hashes := np.fromfile(file, np.uint64, _HASHES)):
-                yield hashes
-
-    def _raise_repeated(self, hashes: pl.Series) -> None:
-        """Raise unless different ids have these hashes."""
-        same_hash = pl.col(ID).hash().is_in(hashes.implode())
-        frames = [frame.select(ROW, ID).filter(same_hash) for frame in self._rows.frames()]
-        ids = pl.concat(frames).sort(ROW)
-        repeated = ~ids[ID].is_first_distinct()
-        if repeated.any():
-            raise_repeated("transactions", ID, repeated, ids[ROW])
 
     def features(self) -> Iterator[pa.Table]:
         """Yield ``transaction_id`` and the features for groups of customers, or one empty table."""

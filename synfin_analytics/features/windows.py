@@ -138,7 +138,8 @@ def window_features(
         :func:`engineer_features`; the rows before are history.
     output, memory
         A new or empty folder to write ``transaction_id`` and the features to, in bounded memory, as
-        in :func:`engineer_features`.
+        in :func:`engineer_features`. The ids must be unique. In memory and on Dask and PySpark, ids
+        are optional and may repeat.
     n_buckets
         For Dask and PySpark, as in :func:`engineer_features`.
 
@@ -156,8 +157,8 @@ def window_features(
     NotFoundError
         A column is missing; the message suggests the closest name.
     ArgumentError
-        A timestamp is missing, a window is not a duration, the value cannot be summed exactly, or
-        ``output`` contains files.
+        A timestamp is missing, a window is not a duration, the value cannot be summed exactly,
+        ``output`` contains files, or an id is repeated with ``output``.
 
     Examples
     --------
@@ -270,7 +271,8 @@ def handbook_features(
     NotFoundError
         A column is missing; the message suggests the closest name.
     ArgumentError
-        A timestamp is missing, ``label_delay`` is not a duration, or ``output`` contains files.
+        A timestamp is missing, ``label_delay`` is not a duration, ``output`` contains files, or an
+        id is repeated with ``output``.
 
     References
     ----------

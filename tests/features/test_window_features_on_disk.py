@@ -160,6 +160,19 @@ def test_a_folder_needs_ids(tmp_path, call):
         call(world().transactions.drop("transaction_id"), output=tmp_path / "features")
 
 
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("call", CALLS)
+def test_ids_may_repeat_in_memory_but_not_in_a_folder_whose_rows_they_identify(tmp_path, call):
+    rows = world().transactions
+    ids = rows["transaction_id"].to_list()
+    repeated = rows.with_columns(pl.Series("transaction_id", [*ids[:57], ids[0], *ids[58:]]))
+    assert_frame_equal(call(repeated), call(rows), check_exact=True)
+    message = r"transaction_id: repeats the key of an earlier row: 1 row: 57\b"
+    with pytest.raises(ArgumentError, match=message):
+        call(repeated, output=tmp_path / "features", memory="100MB")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_value_that_does_not_add_up_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ArgumentError, match="which add up exactly; got 'latitude'"):
         window_features(world().transactions, value="latitude", output=tmp_path / "features")
