@@ -53,6 +53,36 @@ def check_new_folder(path: str | Path, name: str) -> Path:
     return folder.resolve()
 
 
+def check_outside(folder: Path, data: object, name: str) -> None:
+    """Raise if a folder to write is inside the folder that is read: it would be input next time.
+
+    Parameters
+    ----------
+    folder
+        A folder of :func:`check_new_folder`.
+    data
+        The input, of which only paths are considered.
+    name
+        Name of the argument.
+
+    Raises
+    ------
+    ArgumentError
+        It is inside.
+
+    Examples
+    --------
+    >>> check_outside(Path("rows/features").resolve(), "rows", "output")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: `output` must be outside the folder that is read, ...
+    """
+    if isinstance(data, str | Path) and folder.is_relative_to(Path(data).resolve()):
+        raise ArgumentError(
+            f"`{name}` must be outside the folder that is read, {str(data)!r}, where the next call "
+            f"would read it too; got {str(folder)!r}."
+        )
+
+
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``, which gets its name at the end of the block.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 import warnings
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -59,6 +61,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
+TERMINATED = 143  # of one that SIGTERM ended
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does: it removes what is not complete."""
 
 
 class SynfinGroup(click.Group):
@@ -84,7 +91,11 @@ class SynfinGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; print errors of this package as one message, without a traceback."""
         try:
-            with _selected_environment(ctx.params.get("environment")), _warnings_in_one_line():
+            with (
+                _selected_environment(ctx.params.get("environment")),
+                _warnings_in_one_line(),
+                _sigterm_as_interrupt(),
+            ):
                 return super().invoke(ctx)
         except SynfinError as error:
             if ctx.params.get("debug"):
@@ -92,13 +103,12 @@ class SynfinGroup(click.Group):
             raise _Failure(str(error)) from error
         except (KeyboardInterrupt, click.Abort) as error:
             # A prompt turns both Ctrl-C and the end of input into Abort.
-            interrupted = isinstance(error, KeyboardInterrupt) or isinstance(
-                error.__context__, KeyboardInterrupt
-            )
-            if not interrupted or ctx.params.get("debug"):
+            cause = error if isinstance(error, KeyboardInterrupt) else error.__context__
+            if not isinstance(cause, KeyboardInterrupt) or ctx.params.get("debug"):
                 raise
-            click.echo("\nInterrupted.", err=True)
-            raise click.exceptions.Exit(INTERRUPTED) from error
+            is_terminated = isinstance(cause, Terminated)
+            click.echo("\nTerminated." if is_terminated else "\nInterrupted.", err=True)
+            raise click.exceptions.Exit(TERMINATED if is_terminated else INTERRUPTED) from error
 
 
 @contextlib.contextmanager
@@ -118,6 +128,28 @@ def _selected_environment(name: str | None) -> Iterator[None]:
             del os.environ["DB_ENV"]
         else:
             os.environ["DB_ENV"] = before
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Raise Terminated at the first SIGTERM; the second one ends the process at once.
+
+    A program that runs a command in its own process keeps its handler.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def terminate(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -34,12 +34,18 @@ def check_target(target: Path, *, is_folder: bool, overwrite: bool) -> None:
     Raises
     ------
     ArgumentError
-        The target has no known suffix, exists, or is not an earlier export.
+        The target is a file instead of a folder or has no known suffix, exists, or is not an
+        earlier export.
     """
     if not is_folder and target.suffix.lower() not in (".parquet", ".csv"):
         raise ArgumentError(
             f"The target must end with .parquet or .csv; got {str(target)!r}. For a folder of "
             "Parquet files use --partition-by month or --buckets 64."
+        )
+    if is_folder and target.suffix.lower() in (".parquet", ".csv") and not target.is_dir():
+        raise ArgumentError(
+            "The target must be a folder with --partition-by or --buckets; got "
+            f"{str(target)!r}, the name of a file. Omit {target.suffix!r}, or the option."
         )
     if not target.parent.is_dir():
         raise ArgumentError(f"The folder of the target must exist; got {str(target.parent)!r}.")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.new_folder import check_new_folder
+from synfin_analytics._core.new_folder import check_new_folder, check_outside
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.features._passes import (
     ID,
@@ -56,6 +56,7 @@ def windows_to_folder(
     """
     memory = destination.bytes
     folder = check_new_folder(destination.output or "", "output")
+    check_outside(folder, df, "output")
     inputs = tuple(dict.fromkeys((ID, *(name for part in parts for name in part.inputs))))
     source = open_rows(df, inputs, (), destination.caller, memory)
     if summed is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.new_folder import check_new_folder
+from synfin_analytics._core.new_folder import check_new_folder, check_outside
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.features._compute import (
     compute_parts,
@@ -197,6 +197,7 @@ def engineer_to_folder(
         A scan of the folder.
     """
     folder = check_new_folder(output, "output")
+    check_outside(folder, df, "output")
     source = open_rows(df, REQUIRED, OPTIONAL, "engineer_features", options.memory)
     scope = options
     if "label_available_at" in source.names:

@@ -134,9 +134,10 @@ def engineer_features(
         ``end`` excludes that day. Rows before ``start`` are history.
     output
         A new or empty folder to write the features to, as Parquet files, instead of holding them in
-        memory. It exists when all of them are written, and not at all after an error; only its
-        owner can read it. The temporary files, of about 300 bytes a row, are beside it until then.
-        Not for Dask and PySpark.
+        memory; not inside the folder of ``df``. It exists when all of them are written, and not at
+        all after an error. The temporary files, of about 300 bytes a row, are beside it until then,
+        in a folder whose name begins with a dot: you may remove one that a killed process left. Not
+        for Dask and PySpark.
     memory
         About how much memory to use with ``output``: bytes, or a size such as ``"500MB"``, by
         default ``"2GB"``. All rows of one customer, or of one merchant, are in memory at a time,

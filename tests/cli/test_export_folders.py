@@ -2,18 +2,21 @@
 
 import re
 import resource
+import signal
 import stat
 import subprocess
 import sys
 import warnings
 import zlib
 
+import click
 import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import servers
 from click.testing import CliRunner
 from dask import dataframe as dd
 from hypothesis import given
@@ -21,7 +24,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics._core.hashing import stable_buckets
-from synfin_analytics.cli import _dataset, main
+from synfin_analytics.cli import SynfinGroup, _dataset, main
 from synfin_analytics.exceptions import InvalidDataError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
@@ -285,6 +288,16 @@ def test_buckets_that_cannot_be_meant_are_refused(manager, tmp_path, options, co
     assert list(tmp_path.iterdir()) == []
 
 
+@either_division
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_a_folder_does_not_get_the_name_of_a_file(manager, tmp_path, options, name):
+    error = synfin("export", "transactions", tmp_path / name, *options, code=1)
+    assert "The target must be a folder with --partition-by or --buckets; got " in error
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / name).mkdir()
+    assert "0 rows" in synfin("export", "transactions", tmp_path / name, *options)
+
+
 def test_a_column_with_the_name_of_the_partition_is_reported(manager, tmp_path):
     arguments = ("--query", "SELECT 'C1' AS customer_id, 1 AS bucket", *BUCKETS)
     assert "must not have a column 'bucket'" in synfin("export", tmp_path / "x", *arguments, code=1)
@@ -339,3 +352,62 @@ def test_an_error_of_the_database_leaves_what_was_there(manager, tmp_path, optio
     )  # fmt: skip
     assert "division by zero" in output
     assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+# -- Signals ---------------------------------------------------------------------------------------
+
+SLOW = "SELECT n::text AS customer_id, pg_sleep(0.01)::text AS x FROM generate_series(1, 100000) n"
+
+
+def _begin_export(folder):
+    """Start a long export, and return its process when its temporary folder exists."""
+    command = "from synfin_analytics.cli import main; main()"
+    arguments = ["export", "--query", SLOW, str(folder / "rows"), *BUCKETS]
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *arguments], stderr=subprocess.PIPE, text=True
+    )
+    servers.wait_until(lambda: list(folder.glob(".rows.*/rows")), "it writes")
+    return process
+
+
+def test_sigterm_ends_an_export_with_143_and_leaves_nothing(manager, tmp_path):
+    process = _begin_export(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert errors.strip().endswith("Terminated.")
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_disturbs_no_later_one(stored, manager, tmp_path):
+    process = _begin_export(tmp_path)
+    process.kill()
+    process.communicate(timeout=60)
+    (left,) = tmp_path.iterdir()
+    assert re.fullmatch(r"\.rows\.\w+", left.name)
+    synfin("export", "transactions", tmp_path / "rows", *BUCKETS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [left.name, "rows"]
+    _assert_same(_scan(tmp_path / "rows"), stored)
+    report = load_df(tmp_path, "transactions", on_conflict="update")
+    assert report.updated == len(stored)
+
+
+def test_a_process_that_handles_sigterm_keeps_its_handler():
+    @click.group(cls=SynfinGroup)
+    def group():
+        pass
+
+    @group.command()
+    def show():
+        click.echo(signal.getsignal(signal.SIGTERM) is own)
+
+    def own(*_):
+        pass
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        assert CliRunner().invoke(group, ["show"]).output == "True\n"
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -180,6 +180,19 @@ def test_a_value_that_does_not_add_up_is_refused_before_anything_is_written(tmp_
 
 
 @pytest.mark.parametrize("call", [*CALLS, engineer_features])
+@pytest.mark.parametrize("inside", ["features", "of/2026", "../rows/features"])
+def test_a_folder_inside_the_one_that_is_read_is_refused(tmp_path, monkeypatch, call, inside):
+    (tmp_path / "rows").mkdir()
+    world().transactions.write_parquet(tmp_path / "rows" / "rows.parquet")
+    monkeypatch.chdir(tmp_path)
+    for source in ("rows", tmp_path / "rows"):
+        with pytest.raises(ArgumentError, match="`output` must be outside the folder that is read"):
+            call(source, output=tmp_path / "rows" / inside)
+    assert [path.name for path in (tmp_path / "rows").iterdir()] == ["rows.parquet"]
+    assert call("rows", output="rows-features").collect().height == world().transactions.height
+
+
+@pytest.mark.parametrize("call", [*CALLS, engineer_features])
 def test_arguments_that_do_not_apply_are_refused(tmp_path, call):
     rows = world().transactions
     with pytest.raises(ArgumentError, match="`memory` is only for `output`"):
