@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 class SynfinError(Exception):
     """Base class of all errors of this package."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the constructor, whose parameters differ: workers return errors."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(error: type[SynfinError], args: tuple[Any, ...], state: dict[str, Any]) -> SynfinError:
+    restored = error.__new__(error)
+    restored.args = args
+    restored.__dict__.update(state)
+    return restored
+
 
 class ConfigurationError(SynfinError, ValueError):
     """A setting is missing, malformed or contradicts another one.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import pyarrow as pa
@@ -22,6 +22,7 @@ from synfin_analytics._core.partitions import (
     ignore_pandas_warning,
     is_spark_frame,
 )
+from synfin_analytics._core.worker_functions import DaskFunction, ship_to_spark
 from synfin_analytics.exceptions import NotFoundError, require_unique_columns
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     ColumnsFunction = Callable[[Any], Mapping[str, pa.Array]]
 
 _BUCKET = "__bucket"
-R = TypeVar("R")
 
 
 class DistributedFrame(ABC):
@@ -237,7 +237,7 @@ class _SparkFrame(DistributedFrame):
         return self._replace(rows)
 
     def map_groups(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
-        return self._apply(key, _ship(function), schema)
+        return self._apply(key, function, schema)
 
     def _apply(self, key: str, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         from pyspark.sql import functions as sf
@@ -257,7 +257,7 @@ class _SparkFrame(DistributedFrame):
 
         rows = numbered.withColumn(_BUCKET, bucket).groupBy(_BUCKET)
         with ignore_pandas_warning():
-            return self._replace(rows.applyInArrow(compute, spark_schema))
+            return self._replace(rows.applyInArrow(ship_to_spark(compute), spark_schema))
 
     def append_columns(
         self,
@@ -268,20 +268,19 @@ class _SparkFrame(DistributedFrame):
         from pyspark.sql.pandas.types import to_arrow_schema
 
         check_arrow_types(self.native)
-        call = _ship(function)
         own = to_arrow_schema(self.native.schema, timezone="UTC")
 
         def append(table: pa.Table) -> pa.Table:
             own_columns = zip(table.column_names, table.columns, strict=True)
-            return pa.table({**dict(own_columns), **call(table)})
+            return pa.table({**dict(own_columns), **function(table)})
 
         return self._apply(key, append, pa.schema([*own, *types.items()]))
 
     def map_partitions(self, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
-        call, (spark_schema, arrow_schema) = _ship(function), _exchanged_as(schema)
+        spark_schema, arrow_schema = _exchanged_as(schema)
 
         def compute(batch: pa.RecordBatch) -> pa.Table:
-            result = call(pa.Table.from_batches([batch]))
+            result = function(pa.Table.from_batches([batch]))
             return result.select(arrow_schema.names).cast(arrow_schema)
 
         return self._map_batches(compute, spark_schema)
@@ -293,12 +292,11 @@ class _SparkFrame(DistributedFrame):
         from pyspark.sql.types import StructType
 
         check_arrow_types(self.native)
-        call = _ship(function)
         schema = pa.schema(types)
 
         def append(batch: pa.RecordBatch) -> pa.Table:
             rows = pa.Table.from_batches([batch])
-            for name, column in call(rows).items():
+            for name, column in function(rows).items():
                 rows = rows.append_column(schema.field(name), column)
             return rows
 
@@ -306,10 +304,12 @@ class _SparkFrame(DistributedFrame):
         return self._map_batches(append, StructType([*own_fields, *new_fields]))
 
     def _map_batches(self, function: Callable[[Any], pa.Table], schema: Any) -> DistributedFrame:
+        compute_batch = ship_to_spark(function)
+
         def compute(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 if batch.num_rows:
-                    yield from function(batch).to_batches()
+                    yield from compute_batch(batch).to_batches()
 
         with ignore_pandas_warning():
             return self._replace(self.native.mapInArrow(compute, schema))
@@ -402,7 +402,7 @@ class _DaskFrame(DistributedFrame):
                 return empty
             return _to_pandas(function(part).select(schema.names).cast(schema))
 
-        return self._replace(native.map_partitions(compute, meta=empty))
+        return self._replace(native.map_partitions(DaskFunction(compute), meta=empty))
 
     def append_by_partition(
         self, function: ColumnsFunction, types: Mapping[str, pa.DataType]
@@ -422,7 +422,7 @@ class _DaskFrame(DistributedFrame):
             return part.assign(**{name: new[name].array for name in types})
 
         meta = native._meta.assign(**{name: empty[name].array for name in types})
-        return self._replace(native.map_partitions(append, meta=meta))
+        return self._replace(native.map_partitions(DaskFunction(append), meta=meta))
 
     def to_arrow(self) -> pa.Table:
         with translate_dask_errors(self.columns):
@@ -449,33 +449,6 @@ class _DaskFrame(DistributedFrame):
 
     def check_time(self, name: str, purpose: str = "of which features are computed") -> None:
         """Dask's time zones belong to the columns."""
-
-
-def _ship(function: Callable[[Any], R]) -> Callable[[Any], R]:
-    """Return a function that workers without a package can load, to say what they lack."""
-    from pyspark import cloudpickle  # for functions and classes of a notebook
-
-    payload: bytes = cloudpickle.dumps(function)  # type: ignore[no-untyped-call]
-    loaded: list[Callable[[Any], R]] = []
-
-    def call(rows: Any) -> R:
-        import pickle
-        import sys
-
-        if not loaded:  # once for the batches of a task
-            try:
-                loaded.append(pickle.loads(payload))  # noqa: S301  # of our own process
-            except ImportError as error:
-                package = (error.name or "synfin_analytics").partition(".")[0]
-                message = (
-                    f"The Python of a worker ({sys.executable}) cannot import {package}: {error}. "
-                    "Install the package for it, or let the environment variable PYSPARK_PYTHON "
-                    "name a Python that has it, before Spark starts."
-                )
-                raise RuntimeError(message) from None
-        return loaded[0](rows)
-
-    return call
 
 
 def _exchanged_as(schema: pa.Schema) -> tuple[Any, pa.Schema]:

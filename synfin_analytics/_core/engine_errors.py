@@ -61,9 +61,10 @@ the expressions of the frame.
 
 @contextlib.contextmanager
 def translate_dask_errors(columns: Iterable[object]) -> Iterator[None]:
-    """Raise an ArgumentError if Dask cannot compute a DataFrame of the caller.
+    """Raise a SynfinError if Dask cannot compute a DataFrame of the caller.
 
-    The error of a partition is its cause: it may be any, and tell values.
+    The error of a partition is its cause: it may be any, and tell values. What a worker lacks is a
+    ConfigurationError.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ partition, about 'amount'. Give all its partitions the columns and types of the 
     except (SynfinError, MemoryError, Warning):
         raise
     except Exception as error:
+        if worker := _WORKER_ERROR.search(f"{type(error).__name__}: {error}"):
+            raise ConfigurationError(worker[1]) from None
         named = [repr(str(name)) for name in columns if repr(str(name)) in str(error)]
         about = f", about {' and '.join(named)}" if named else ""
         raise ArgumentError(

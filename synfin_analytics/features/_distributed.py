@@ -192,7 +192,7 @@ def _read(rows: Any, columns: Sequence[str]) -> pl.DataFrame:
     frame = coerce_columns(
         nw.from_native(rows, eager_only=True), Transaction, columns, numbered=False
     )
-    check_unique(frame[_ID], "transactions")
+    check_unique(frame[_ID], "transactions", numbered=False)
     return frame
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 import numpy as np
 import polars as pl
@@ -247,6 +247,9 @@ class Parents:
         Key, attributes and ``EXISTS``; None without a table.
     """
 
+    #: As for ``coerce_columns``.
+    numbered: ClassVar[bool] = True
+
     model: type[Base]
     columns: tuple[str, ...]
     values: pl.DataFrame | None
@@ -294,11 +297,20 @@ class Parents:
         table = self.model.__tablename__
         n_missing = pluralize(n_keys, table.removesuffix("s"))
         reason = f"is not in the table of {table} (add {n_missing}, or omit `{table}`)"
-        raise_invalid_rows("transactions", key_of(self.model), reason, missing, row_numbers)
+        raise_invalid_rows(
+            "transactions",
+            key_of(self.model),
+            reason,
+            missing,
+            row_numbers,
+            numbered=self.numbered,
+        )
 
 
 class JoinedParents(Parents):
-    """Attributes that have been joined to the transactions, a row for each of them."""
+    """Attributes that have been joined to the transactions of a group, a row for each of them."""
+
+    numbered = False
 
     def find(self, _: pl.DataFrame) -> pl.DataFrame:
         """Return the attributes that were joined."""
@@ -362,18 +374,24 @@ def key_of(model: type[Base]) -> str:
     return f"{model.__tablename__.removesuffix('s')}_id"
 
 
-def check_unique(keys: pl.Series, table: str) -> None:
-    """Raise an ArgumentError for repeated keys."""
+def check_unique(keys: pl.Series, table: str, *, numbered: bool = True) -> None:
+    """Raise an ArgumentError for repeated keys; ``numbered`` as for ``coerce_columns``."""
     repeated = ~keys.is_first_distinct()
     if repeated.any():
-        raise_repeated(table, keys.name, repeated)
+        raise_repeated(table, keys.name, repeated, numbered=numbered)
 
 
 def raise_repeated(
-    table: str, key: str, repeated: pl.Series, row_numbers: pl.Series | None = None
+    table: str,
+    key: str,
+    repeated: pl.Series,
+    row_numbers: pl.Series | None = None,
+    *,
+    numbered: bool = True,
 ) -> NoReturn:
     """Raise an ArgumentError for the rows whose keys an earlier row has."""
-    raise_invalid_rows(table, key, "repeats the key of an earlier row", repeated, row_numbers)
+    reason = "repeats the key of an earlier row"
+    raise_invalid_rows(table, key, reason, repeated, row_numbers, numbered=numbered)
 
 
 def _booleans(values: pl.Series) -> Integers:

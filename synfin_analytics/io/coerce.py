@@ -121,17 +121,8 @@ def coerce_columns(
         Cells are missing that are required, or the table does not accept them; all are listed.
     """
     frame, problems = check_cells(rows, model, names, keys=keys)
-    if not numbered:
-        problems = [
-            Problem(
-                problem.column,
-                f"{problem.reason}: {pluralize(problem.count, 'row')} of one group",
-                problem.count,
-            )
-            for problem in problems
-        ]
     if problems:
-        raise_problems(spec_of(model).name, problems)
+        raise_problems(spec_of(model).name, problems, numbered=numbered)
     return frame
 
 
@@ -235,18 +226,32 @@ def _nulls(name: str, column: ColumnSpec, height: int) -> pl.Series:
 
 
 def raise_invalid_rows(
-    table: str, column: str, reason: str, mask: pl.Series, row_numbers: pl.Series | None = None
+    table: str,
+    column: str,
+    reason: str,
+    mask: pl.Series,
+    row_numbers: pl.Series | None = None,
+    *,
+    numbered: bool = True,
 ) -> NoReturn:
     """Raise an ArgumentError for the rows of a table under a mask; ``row_numbers`` name them."""
     rows = tuple(mask.arg_true() if row_numbers is None else row_numbers.filter(mask))
-    raise_problems(table, [Problem(column, reason, len(rows), rows)])
+    raise_problems(table, [Problem(column, reason, len(rows), rows)], numbered=numbered)
 
 
-def raise_problems(table: str, problems: Sequence[Problem]) -> NoReturn:
-    """Raise an ArgumentError that lists what is wrong with a table."""
+def raise_problems(table: str, problems: Sequence[Problem], *, numbered: bool = True) -> NoReturn:
+    """Raise an ArgumentError that lists what is wrong with a table, or with a group of its rows."""
+    if not numbered:
+        problems = [_of_group(problem) for problem in problems]
     lines = "".join(f"\n  {problem}" for problem in problems)
     numbering = " (rows count from 0)" if any(problem.rows for problem in problems) else ""
     raise ArgumentError(f"These {table} cannot be used{numbering}:{lines}")
+
+
+def _of_group(problem: Problem) -> Problem:
+    """Return a problem with the number of its rows instead of their positions in a group."""
+    reason = f"{problem.reason}: {pluralize(problem.count, 'row')} of one group"
+    return Problem(problem.column, reason, problem.count)
 
 
 def _relax(column: ColumnSpec) -> ColumnSpec:

@@ -37,6 +37,7 @@ from synfin_analytics._core.dataframes import (
 from synfin_analytics._core.dates import Period
 from synfin_analytics._core.engine_errors import translate_dask_errors
 from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -426,7 +427,12 @@ def _aggregate_partitions(
     finish = functools.partial(_merge_partitions, keys=keys, then=then, extrema=extrema)
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in df.dtypes.items()})
     meta = finish(count(empty))
-    return df.reduction(count, combine=merge, aggregate=finish, meta=meta)
+    return df.reduction(
+        DaskFunction(count),
+        combine=DaskFunction(merge),
+        aggregate=DaskFunction(finish),
+        meta=meta,
+    )
 
 
 def _count_partition(

@@ -32,6 +32,7 @@ from synfin_analytics._core.dataframes import (
     to_numpy_time,
     to_utc,
 )
+from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import (
     aggregate_counts,
@@ -229,7 +230,7 @@ class LazyRows:
         if not nw.dependencies.is_dask_dataframe(rows):
             return _join(nw.from_native(tested), nw.from_native(blocks)).to_native()
         return tested.map_partitions(
-            _join_partition,
+            DaskFunction(_join_partition),
             blocks,
             align_dataframes=False,
             meta=_join_partition(tested._meta, blocks._meta),
@@ -306,9 +307,9 @@ def _prepare(df: Any, columns: Columns) -> Any:
 def _transform(df: Any, function: Callable[[Frame], Frame]) -> Any:
     """Apply to a native frame a function that treats each row by itself."""
     if nw.dependencies.is_dask_dataframe(df):
-        meta = _transform_partition(df._meta, function)
+        transform = functools.partial(_transform_partition, function=function)
         return df.map_partitions(  # type: ignore[no-untyped-call]
-            _transform_partition, function, meta=meta
+            DaskFunction(transform), meta=transform(df._meta)
         )
     return function(open_frame(df, "")).to_native()
 

@@ -25,6 +25,7 @@ from synfin_analytics._core.dataframes import (
     to_float,
 )
 from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 from synfin_analytics.rules._conditions import Condition
 
@@ -341,7 +342,7 @@ def _attach_to_dask(df: Any, condition: Any, column: str, caller: str) -> Any:
         )
     _attach(df.head(_SAMPLE, npartitions=-1), condition, column, caller)
     compute = functools.partial(_compute_partition, expression=condition, column=column)
-    return df.assign(**{column: df.map_partitions(compute, meta=(column, "boolean"))})
+    return df.assign(**{column: df.map_partitions(DaskFunction(compute), meta=(column, "boolean"))})
 
 
 def _compute_partition(partition: pd.DataFrame, expression: nw.Expr, column: str) -> pd.Series[Any]:

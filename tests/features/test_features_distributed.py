@@ -25,7 +25,7 @@ from synfin_analytics import (
     handbook_features,
     window_features,
 )
-from synfin_analytics._core.distributed import _ship
+from synfin_analytics._core.worker_functions import ship_to_spark
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_the_time_zone_of_spark_is_utc(spark, payments):
 
 def test_a_worker_without_the_package_says_what_to_do(tmp_path):
     function = tmp_path / "function"
-    function.write_bytes(cloudpickle.dumps(_ship(engineer_features)))
+    function.write_bytes(cloudpickle.dumps(ship_to_spark(engineer_features)))
     code = (
         f"import pickle, sys; sys.path.append({str(Path(cloudpickle.__file__).parents[1])!r})\n"
         "sys.modules['synfin_analytics'] = None\n"
