@@ -11,8 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from engines import SPARK
+from polars.testing import assert_frame_equal
 
 from synfin_analytics import (
     DatabaseConfig,
@@ -109,7 +111,37 @@ def test_an_unknown_model_is_reported_in_one_sentence(predicted, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+LOADING = [block for block in blocks("python") if "load_df(" in block]
+
+
+# Dask's own code, about pandas.
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")
+def test_the_examples_load_a_frame_of_dask_and_one_of_spark(manager, spark, tmp_path):
+    world = simulate(customers=30, merchants=10, days=30, seed=3, output="polars")
+    for table, frame in world._asdict().items():
+        load_df(frame, table, manager=manager)
+    folder = str(tmp_path / "by_customer")
+    synfin("export", "transactions", folder, "--buckets", "4")
+    before = read_df("SELECT * FROM transactions ORDER BY transaction_id", output="polars")
+    with manager.session_scope() as session:
+        for table in ("transactions", "customers", "merchants"):
+            session.connection().exec_driver_sql(f"DELETE FROM {table}")
+    names = {"spark": spark}
+    with_dask, with_spark = (block.replace("by_customer", folder) for block in LOADING)
+
+    exec(compile(with_dask, "distributed.md", "exec"), names)
+    after = read_df("SELECT * FROM transactions ORDER BY transaction_id", output="polars")
+    assert_frame_equal(after.drop("updated_at"), before.drop("updated_at"))
+
+    exec(compile(with_spark, "distributed.md", "exec"), names)
+    online = before.filter(channel="online")
+    assert names["updated"].updated == len(online)
+    query = "SELECT transaction_id FROM transactions WHERE is_anomaly AND channel = 'online'"
+    flagged = set(read_df(query, output="polars")["transaction_id"])
+    assert flagged == set(online.filter(pl.col("amount") > 100)["transaction_id"]) != set()
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("python") if block not in LOADING])
 def test_the_page_shows_the_code_of_the_example(block):
     script = [line.strip() for line in SCRIPT.read_text(encoding="utf-8").splitlines()]
     for line in block.splitlines():
