@@ -296,6 +296,21 @@ def spark() -> Iterator[SparkSession]:
         yield session
 
 
+@pytest.fixture
+def without_pyarrow(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers of Spark run a Python that cannot import pyarrow."""
+    package = tmp_path / "without" / "pyarrow"
+    package.mkdir(parents=True)
+    error = "ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')"
+    (package / "__init__.py").write_text(f"raise {error}\n")
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{package.parent}:$PYTHONPATH" exec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(spark.sparkContext, "pythonExec", str(python))
+
+
 @pytest.fixture(params=["dask", "spark"])
 def distribute(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     """Convert a polars frame to a frame of Dask or Spark."""

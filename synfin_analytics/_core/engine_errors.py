@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError, SynfinError
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: An error of ours at the end of a traceback of Python, in an engine's message.
 _OWN_ERROR = re.compile(r".*synfin_analytics\.exceptions\.\w+: (.+?)(?:\n\n.*|\s*)", re.DOTALL)
+#: The message of PySpark, or of Python, about workers without pyarrow.
+_NO_PYARROW = re.compile(r"No module named 'pyarrow|PACKAGE_NOT_INSTALLED\] PyArrow", re.IGNORECASE)
 _WORKER_ERROR = re.compile(r"RuntimeError: (The Python of a worker .*)")
 #: What polars appends to an error of a Python function.
 _POLARS_CONTEXT = "\n\nThis error occurred "
@@ -95,12 +97,21 @@ partition, about 'amount'. Give all its partitions the columns and types of the 
 
 
 def _translate(error: Exception) -> SynfinError | None:
+    if type(error).__module__.partition(".")[0] == "py4j":
+        error = _spark_error(error)
     engine = _MODULES.get(type(error).__module__.partition(".")[0])
     if engine is None:
         return None
     text = str(error)
     if worker := _WORKER_ERROR.search(text):
         return ConfigurationError(worker[1], variable="PYSPARK_PYTHON")
+    if engine == "Spark" and _NO_PYARROW.search(text):
+        return ConfigurationError(
+            "The Python of a worker of Spark cannot import pyarrow. Install pyarrow for it, or let "
+            "the environment variable PYSPARK_PYTHON name a Python that has it, before Spark "
+            "starts.",
+            variable="PYSPARK_PYTHON",
+        )
     if own := _OWN_ERROR.fullmatch(text):
         return ArgumentError(own[1])
     reason = {"polars": polars_message, "DuckDB": _duckdb_message, "Spark": _spark_message}
@@ -108,6 +119,19 @@ def _translate(error: Exception) -> SynfinError | None:
         f"{engine} cannot compute this {_FRAMES[engine]}: {reason[engine](error)} "
         f"({type(error).__name__}). Correct the expressions of the frame."
     )
+
+
+def _spark_error(error: Any) -> Exception:
+    """Return the error of Spark in one of Py4J, whose message has values and the trace of Java."""
+    from pyspark.errors.exceptions.captured import UnknownException, convert_exception
+
+    cause, converted = getattr(error, "java_exception", None), error
+    while cause is not None:
+        converted = convert_exception(cause)
+        if not isinstance(converted, UnknownException):
+            break
+        cause = cause.getCause()
+    return converted  # type: ignore[no-any-return]
 
 
 def polars_message(error: Exception) -> str:

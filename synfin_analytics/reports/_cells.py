@@ -16,7 +16,7 @@ from synfin_analytics._core.dataframes import (
 )
 from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.partitions import spark_batches
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 from synfin_analytics.io.coerce import collect_columns
 from synfin_analytics.io.sources import open_source
 from synfin_analytics.reports._codes import TextCodes
@@ -157,9 +157,9 @@ def _read_spark(frame: Any) -> Iterator[Any]:
     """Yield the partitions of a frame of Spark; all at once if its workers lack pyarrow."""
     parts = _join_batches(spark_batches(frame.to_native(), "to be read"))
     try:
-        first = next(parts, None)
-    except Exception:  # noqa: BLE001  # of Spark, Py4J or gRPC
-        # Whatever else is wrong with the frame is raised from here.
+        with translate_engine_errors():
+            first = next(parts, None)
+    except ConfigurationError:  # another package that workers lack is named by this, too
         first = collect(frame).to_native()
     if first is not None:
         yield first

@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 from dask.distributed import Client
 from engines import ENGINES, to_spark
+from feature_rows import world
 from frames_of import transactions
 from polars.testing import assert_frame_equal
 
 from synfin_analytics._core.partitions import dask_partitions
-from synfin_analytics.exceptions import ArgumentError, InvalidDataError
+from synfin_analytics.exceptions import ArgumentError, ConfigurationError, InvalidDataError
+from synfin_analytics.features import engineer_features
 from synfin_analytics.io.layouts import Layout, read_layout, suggest_columns
 from synfin_analytics.io.load import _load_df as load
 from synfin_analytics.io.load import load_df
@@ -220,6 +222,26 @@ def test_a_session_of_spark_in_another_time_zone_is_refused(spark: Any) -> None:
 def test_a_type_that_arrow_lacks_is_named(spark: Any, age: str) -> None:
     frame = spark.sql(f"SELECT 'M1' AS merchant_id, {age} AS age")
     with pytest.raises(ArgumentError, match=r"'age' of the Spark DataFrame is .*interval.*Cast it"):
+        load_df(frame, "merchants")
+
+
+def test_an_error_of_spark_is_a_sentence_without_values(spark: Any) -> None:
+    frame = spark.sql("SELECT CAST(concat('4111x', 'M1') AS INT) AS merchant_id")
+    with pytest.raises(ArgumentError, match=r"^Spark cannot compute this DataFrame: CAST_INV\w+ "):
+        load_df(frame, "merchants")
+
+
+def test_an_error_of_a_worker_is_its_sentence(spark: Any) -> None:
+    payments = world().transactions.with_columns(amount=pl.lit(-4111.11))
+    features = engineer_features(to_spark(spark, payments))
+    reason = r"amount: must be from 0 to 1e\+10: [\d,]+ rows of one group"
+    with pytest.raises(ArgumentError, match=rf"^These transactions cannot be used:\n  {reason}$"):
+        load_df(features, "ml_features")
+
+
+def test_workers_of_spark_without_pyarrow_say_what_to_do(spark: Any, without_pyarrow: None) -> None:
+    frame = spark.sql("SELECT 'M1' AS merchant_id")
+    with pytest.raises(ConfigurationError, match=r"cannot import pyarrow\. .*PYSPARK_PYTHON"):
         load_df(frame, "merchants")
 
 

@@ -131,14 +131,20 @@ def test_a_message_about_a_later_part_has_the_row_of_the_frame(rows, engine, mon
         REPORTS["fraud"](df)
 
 
-def test_spark_with_workers_without_pyarrow_is_read_at_once(spark, rows, in_memory, monkeypatch):
-    def fail(*_):
-        raise RuntimeError
-        yield
-
-    monkeypatch.setattr(_cells, "spark_batches", fail)
+def test_spark_with_workers_without_pyarrow_is_read_at_once(
+    spark, rows, in_memory, without_pyarrow
+):
     report = REPORTS["fraud"](to_spark(spark, rows))
     assert numbers(report) == pytest.approx(numbers(in_memory["fraud"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["fraud", "model"])
+def test_an_error_of_spark_is_a_sentence_without_values(spark, rows, name):
+    df = to_spark(spark, rows).selectExpr(
+        "* EXCEPT (amount)", "CAST(concat('4111x', amount) AS DOUBLE) AS amount"
+    )
+    with pytest.raises(ArgumentError, match=r"^Spark cannot compute this DataFrame: CAST_INVALID"):
+        REPORTS[name](df)
 
 
 def test_spark_with_a_session_in_another_time_zone_has_the_same_numbers(spark, rows, in_memory):
