@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from caches import CacheServer
     from pyspark.sql import SparkSession
     from sqlalchemy.orm import Session
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
 
 # A busy machine makes no test wrong: none has a deadline.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -58,6 +60,7 @@ _URL = "SYNFIN_TEST_DATABASE_URL"
 #: Files that take longest, roughly the longest first: a worker that began with one of them last
 #: would work on alone.
 SLOW_FILES = (
+    "metrics/test_spark.py",  # with the other SPARK_FILES
     "tests/test_notebooks.py",
     "tests/test_distributed.py",
     "course/test_exercises.py",
@@ -73,7 +76,6 @@ SLOW_FILES = (
     "database/test_embedded.py",
     "database/test_embedded_processes.py",
     "io/test_load_atomic_server.py",
-    "metrics/test_spark.py",
     "database/test_embedded_kills.py",
     "database/test_schema.py",
     "benchmarks/test_benchmarks.py",
@@ -95,6 +97,24 @@ SLOW_FILES = (
     "erasure/test_archives.py",
     "snapshot/test_snapshot.py",
     "database/test_replicas.py",
+)
+#: Files with tests that use `spark` or `distribute`.
+SPARK_FILES = (
+    "metrics/test_spark.py",
+    "baseline/test_baseline_distributed.py",
+    "baseline/test_score.py",
+    "cli/test_export_folders.py",
+    "detection/test_detectors_distributed.py",
+    "features/test_features_distributed.py",
+    "io/test_load_distributed.py",
+    "metrics/test_lazy_rows.py",
+    "metrics/test_lazy_splits.py",
+    "metrics/test_sources.py",
+    "reports/test_lazy_frames.py",
+    "reports/test_spark.py",
+    "rules/test_conditions.py",
+    "rules/test_rules_on_spark.py",
+    "tests/test_engines.py",
 )
 
 
@@ -140,6 +160,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items=[item for item, kept in zip(items, keep, strict=True) if not kept]
         )
         items[:] = itertools.compress(items, keep)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Let one worker run all files of Spark, so that only one Spark starts and warms up."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneSpark(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "Spark" if file.endswith(SPARK_FILES) else file
+
+    return OneSpark(config, log)
 
 
 def _rank(path: Path) -> int:
