@@ -6,6 +6,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Tests start many Python processes: without .pyc files, each compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?=
 WORKERS ?= 2
