@@ -411,3 +411,28 @@ def test_a_process_that_handles_sigterm_keeps_its_handler():
         assert signal.getsignal(signal.SIGTERM) is own
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_the_second_sigterm_has_its_usual_effect():
+    usual = []
+
+    @click.group(cls=SynfinGroup)
+    def group():
+        pass
+
+    @group.command()
+    def clean_up():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            usual.append(signal.getsignal(signal.SIGTERM))
+
+    @group.command()
+    def run():
+        usual.append(signal.getsignal(signal.SIGTERM))
+
+    assert CliRunner().invoke(group, ["clean-up"]).exit_code == 143
+    assert usual == [signal.SIG_DFL]
+    CliRunner().invoke(group, ["run"])
+    assert usual[1] != signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
