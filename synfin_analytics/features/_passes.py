@@ -8,6 +8,8 @@ its buckets, row by row.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +21,17 @@ import pyarrow.parquet as pq
 
 from synfin_analytics._core.dataframes import list_columns, native_frame, open_frame
 from synfin_analytics._core.new_folder import new_folder, scan_parts
+from synfin_analytics._core.release import release_memory
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.features._payments import ROW
-from synfin_analytics.features._spill import Spill, read_groups
+from synfin_analytics.features._spill import Spill, find_groups
 from synfin_analytics.io.sources import open_source, read_column_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from synfin_analytics._core.types import Integers
-    from synfin_analytics.features._spill import Hashes
+    from synfin_analytics.features._spill import Group, Hashes
     from synfin_analytics.io.sources import Source, SourceBatch
 
 ID = "transaction_id"
@@ -37,7 +40,18 @@ _HASH = "__hash"
 #: Bytes of a row while it is read, checked and divided.
 _READ_BYTES = 2_000
 _MIN_BATCH = 10_000
-_MIN_BUCKETS, _BUCKETS_OF_A_GROUP = 256, 4
+#: Of the memory, what one group may use: its rows, and what is computed from them.
+_GROUP_SHARE = 1 / 2
+#: Of the memory, the rows that a spill collects. Writing them copies them, while others collect.
+_BUFFER_SHARE = 1 / 12
+#: Bytes of the columns of a row, before the first one is read.
+_TYPICAL_BYTES = 200
+#: Copies of its rows that are in memory while a group is read.
+_COPIES = 2
+#: A bucket is small enough for some of them to fill a group, though keys differ in size.
+_BUCKETS_OF_A_GROUP = 3.3
+#: Buckets where the number of rows is not known: larger ones are divided again.
+_DEFAULT_BUCKETS, _MAX_BUCKETS = 512, np.iinfo(np.uint16).max
 
 
 def batch_rows(memory: int) -> int:
@@ -65,7 +79,7 @@ class Pass:
         From all rows of some keys, in any order: the positions of those whose features are wanted,
         in the order of ``ROW``, and their features.
     row_bytes
-        Memory that a row needs meanwhile.
+        Memory that a row needs meanwhile, in addition to its own columns.
     """
 
     key: str
@@ -99,19 +113,26 @@ class BucketedRows:
     ) -> None:
         *self._earlier, self._last = passes
         self._memory = memory
-        n_groups = -(-(n_rows or 0) // self._max_rows(self._last))
-        n_buckets = min(max(_MIN_BUCKETS, _BUCKETS_OF_A_GROUP * n_groups), np.iinfo(np.uint16).max)
+        buffer = int(memory * _BUFFER_SHARE)
         *self._earlier_rows, self._last_rows = (
-            Spill(scratch / f"rows {number}", n_buckets, part.hash_rows)
+            Spill(scratch / f"rows {number}", self._n_buckets(part, n_rows), part.hash_rows, buffer)
             for number, part in enumerate(passes)
         )
         self._results = [
-            Spill(scratch / f"results {number}", n_buckets, _read_hash)
+            Spill(scratch / f"results {number}", self._last_rows.n_buckets, _read_hash, buffer)
             for number in range(len(self._earlier))
         ]
 
-    def _max_rows(self, part: Pass) -> int:
-        return self._memory // 2 // part.row_bytes
+    def _n_buckets(self, part: Pass, n_rows: int | None) -> int:
+        if n_rows is None or n_rows <= 0:
+            return _DEFAULT_BUCKETS
+        n_groups = n_rows / self._max_rows(part, _TYPICAL_BYTES)
+        return min(math.ceil(n_groups * _BUCKETS_OF_A_GROUP), _MAX_BUCKETS)
+
+    def _max_rows(self, part: Pass, row_bytes: int) -> int:
+        """Return how many rows a group may have whose columns take some bytes a row."""
+        share = int(self._memory * _GROUP_SHARE)
+        return max(share // (part.row_bytes + _COPIES * row_bytes), 1)
 
     def append(self, frame: pl.DataFrame) -> None:
         """Write rows, which have the column ``ROW``, to their buckets."""
@@ -123,36 +144,49 @@ class BucketedRows:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the rows of the last pass in groups."""
-        for (frame,) in read_groups([self._last_rows], self._max_rows(self._last)):
-            yield frame
+        for group in self._groups(self._last, [self._last_rows]):
+            yield group.read()
 
     def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
         """Yield ``transaction_id`` and the features for groups of rows, or one empty table."""
-        is_empty = True
-        for columns in self._results_by_group():
-            is_empty = False
-            yield pa.table({name: columns[name] for name in schema.names}).cast(schema)
-        if is_empty:
-            yield schema.empty_table()
-
-    def _results_by_group(self) -> Iterator[dict[str, pa.Array]]:
+        release_memory()
         for part, spill, results in zip(
             self._earlier, self._earlier_rows, self._results, strict=True
         ):
-            for (frame,) in read_groups([spill], self._max_rows(part)):
-                positions, columns = part.compute(frame)
-                features = (pl.Series(name, values) for name, values in columns.items())
-                results.append(frame.select(ROW, _HASH)[positions].with_columns(features))
+            for group in self._groups(part, [spill]):
+                _add_results(part, group, results)
+                release_memory()
             spill.remove()
-        spills = [self._last_rows, *self._results]
-        for frame, *earlier in read_groups(spills, self._max_rows(self._last)):
-            positions, columns = self._last.compute(frame)
-            of_earlier = [part.sort(ROW).drop(ROW, _HASH) for part in earlier]
-            yield {
-                ID: frame[ID][positions].to_arrow(),
-                **columns,
-                **{name: part[name].to_arrow() for part in of_earlier for name in part.columns},
-            }
+        is_empty = True
+        for group in self._groups(self._last, [self._last_rows, *self._results]):
+            is_empty = False
+            yield self._compute_last(group).select(schema.names).cast(schema)
+            release_memory()
+        if is_empty:
+            yield schema.empty_table()
+
+    def _groups(self, part: Pass, spills: Sequence[Spill]) -> Iterator[Group]:
+        spills[0].flush()
+        return find_groups(spills, self._max_rows(part, spills[0].row_bytes))
+
+    def _compute_last(self, group: Group) -> pa.Table:
+        """Return the features of a group; when it returns, its rows are not in memory any more."""
+        frame = group.read()
+        positions, columns = self._last.compute(frame)
+        features = {ID: frame[ID][positions].to_arrow(), **columns}
+        del frame
+        for number in range(1, len(group.spills)):
+            earlier = group.read(number).sort(ROW).drop(ROW, _HASH)
+            features |= {name: earlier[name].to_arrow() for name in earlier.columns}
+        return pa.table(features)
+
+
+def _add_results(part: Pass, group: Group, results: Spill) -> None:
+    """Compute the features of a group of an earlier pass, and write them."""
+    frame = group.read()
+    positions, columns = part.compute(frame)
+    features = (pl.Series(name, values) for name, values in columns.items())
+    results.append(frame.select(ROW, _HASH)[positions].with_columns(features))
 
 
 def _read_hash(frame: pl.DataFrame) -> Hashes:
@@ -217,7 +251,8 @@ def write_folder(folder: Path, compute: Callable[[Path], Iterator[pa.Table]]) ->
         Yields the tables; gets a folder for temporary files.
     """
     with new_folder(folder) as partial, tempfile.TemporaryDirectory(dir=partial) as scratch:
-        for number, table in enumerate(compute(Path(scratch))):
-            path = partial / f"part-{number:05}.parquet"
-            pq.write_table(table, path, compression="zstd")
+        paths = (partial / f"part-{number:05}.parquet" for number in itertools.count())
+        for table in compute(Path(scratch)):
+            pq.write_table(table, next(paths), compression="zstd")
+            del table  # before the next one is computed
     return scan_parts(folder)

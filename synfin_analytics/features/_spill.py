@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ class Spill:
         Number of buckets.
     hash_rows
         Returns a hash of each row; rows with the same one come into the same bucket.
+    buffer
+        Bytes of rows to collect before they are written, so that a bucket has few and large pieces.
     divisor
         What to divide the hashes by first: the digits that are in use already.
 
@@ -45,9 +48,10 @@ class Spill:
     >>> import tempfile
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     spill = Spill(Path(folder) / "rows", 2, lambda frame: frame["n"].to_numpy())
+    ...     spill = Spill(Path(folder) / "rows", 2, lambda frame: frame["n"].to_numpy(), 1000)
     ...     spill.append(pl.DataFrame({"n": [1, 2, 3]}))
     ...     spill.append(pl.DataFrame({"n": [5]}))
+    ...     spill.flush()
     ...     spill.read(1, 2)["n"].to_list()
     [1, 3, 5]
     """
@@ -57,12 +61,17 @@ class Spill:
         folder: Path,
         n_buckets: int,
         hash_rows: Callable[[pl.DataFrame], Hashes],
+        buffer: int,
         divisor: int = 1,
     ) -> None:
         folder.mkdir()
         self._folder, self.n_buckets = folder, n_buckets
-        self._hash_rows, self._divisor = hash_rows, divisor
+        self._hash_rows, self._buffer, self._divisor = hash_rows, buffer, divisor
         self._schema = pa.schema([])
+        #: Rows that are not written yet, and their bytes.
+        self._collected: list[pl.DataFrame] = []
+        self._n_collected = 0
+        self._n_bytes = 0
         #: For each file, how many of its batches are of buckets before each one.
         self._batches: list[Integers] = []
         #: Rows of each bucket, and the lowest and highest hash of them.
@@ -71,16 +80,25 @@ class Spill:
         self._highest: Hashes = np.zeros(n_buckets, np.uint64)
 
     def append(self, frame: pl.DataFrame) -> None:
-        """Write rows, each into its bucket, as one file with a batch for each bucket."""
-        hashes = self._hash_rows(frame)
-        buckets = (hashes // self._divisor % self.n_buckets).astype(np.uint16)
-        counts = np.bincount(buckets, minlength=self.n_buckets)
-        order = np.argsort(buckets, kind="stable")
-        if not len(frame):
-            self._schema = frame.to_arrow().schema
+        """Add rows, which are written when there are enough of them, or by :meth:`flush`."""
+        self._collected.append(frame)
+        self._n_collected += int(frame.estimated_size())
+        if self._n_collected >= self._buffer:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the collected rows as one file with a batch for each bucket; reading needs that."""
+        frames, self._collected, self._n_collected = self._collected, [], 0
+        if not frames:
             return
-        (batch,) = frame[order].to_arrow().combine_chunks().to_batches()
+        hashes = np.concatenate([self._hash_rows(frame) for frame in frames])
+        buckets = (hashes // self._divisor % self.n_buckets).astype(np.uint16)
+        batch = _gather(frames, np.argsort(buckets, kind="stable"))
+        del frames
         self._schema = batch.schema
+        if not batch.num_rows:
+            return
+        counts = np.bincount(buckets, minlength=self.n_buckets)
         path = self._folder / f"{len(self._batches)}.arrow"
         start = 0
         with (
@@ -91,9 +109,15 @@ class Spill:
                 writer.write_batch(batch.slice(start, count))
                 start += count
         self._batches.append(np.concatenate([[0], np.cumsum(counts > 0)]))
+        self._n_bytes += batch.nbytes
         self.counts += counts
         np.minimum.at(self._lowest, buckets, hashes)
         np.maximum.at(self._highest, buckets, hashes)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row in memory, on average."""
+        return -(-self._n_bytes // max(int(self.counts.sum()), 1))
 
     def groups(self, max_rows: int) -> Iterator[tuple[int, int]]:
         """Yield the first bucket of each group and the one after its last.
@@ -141,6 +165,7 @@ class Spill:
             self._folder / f"from {first}",
             n_buckets,
             self._hash_rows,
+            self._buffer,
             self._divisor * self.n_buckets,
         )
         for number in range(len(self._batches)):
@@ -154,12 +179,36 @@ class Spill:
         shutil.rmtree(self._folder)
 
 
-def read_groups(spills: Sequence[Spill], max_rows: int) -> Iterator[list[pl.DataFrame]]:
-    """Read groups of rows from spills with the same buckets, the same rows' keys from each.
+def _gather(frames: list[pl.DataFrame], order: Integers) -> pa.RecordBatch:
+    """Return the rows of frames in an order, column by column: no second copy of them all."""
+    names = frames[0].columns
+    arrays = [
+        pl.concat([frame[name] for frame in frames]).gather(order).to_arrow() for name in names
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Rows with the same keys in spills with the same buckets."""
+
+    spills: Sequence[Spill]
+    first: int
+    last: int
+
+    def read(self, number: int = 0) -> pl.DataFrame:
+        """Read the rows of one of the spills."""
+        return self.spills[number].read(self.first, self.last)
+
+
+def find_groups(spills: Sequence[Spill], max_rows: int) -> Iterator[Group]:
+    """Yield groups of rows of spills with the same buckets.
 
     A group has at most ``max_rows`` rows of the first spill, unless one key has more. Groups of
     which a spill has no rows are left out.
     """
+    for spill in spills:
+        spill.flush()
     main = spills[0]
     for first, last in main.groups(max_rows):
         count = main.n_rows(first, last)
@@ -168,8 +217,8 @@ def read_groups(spills: Sequence[Spill], max_rows: int) -> Iterator[list[pl.Data
         if count > max_rows and main.has_several_keys(first, last):
             n_buckets = min(_PARTS * -(-count // max_rows), _MAX_PARTS)
             parts = [spill.divide(first, last, n_buckets) for spill in spills]
-            yield from read_groups(parts, max_rows)
+            yield from find_groups(parts, max_rows)
             for part in parts:
                 part.remove()
         else:
-            yield [spill.read(first, last) for spill in spills]
+            yield Group(spills, first, last)

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from synfin_analytics.io.sources import SourceBatch
 
 #: Bytes that a row needs while the features of its customer, or of its merchant, are computed.
-_CUSTOMER_BYTES, _MERCHANT_BYTES = 3_000, 1_000
+_CUSTOMER_BYTES, _MERCHANT_BYTES = 1_500, 500
 
 
 @dataclasses.dataclass(frozen=True)

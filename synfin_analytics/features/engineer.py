@@ -139,9 +139,10 @@ def engineer_features(
         in a folder whose name begins with a dot: you may remove one that a killed process left. Not
         for Dask and PySpark.
     memory
-        About how much memory to use with ``output``: bytes, or a size such as ``"500MB"``, by
-        default ``"2GB"``. All rows of one customer, or of one merchant, are in memory at a time,
-        however many they are.
+        How much memory to use with ``output``, in addition to 200 to 300 MB of the interpreter and
+        its libraries: bytes, or a size such as ``"500MB"``, by default ``"2GB"``. Not in it are
+        what polars reads ahead of a LazyFrame, and a customer or a merchant that needs more: all
+        rows of one are in memory at a time, however many they are.
     n_buckets
         For Dask and PySpark, how many groups of customers, and of merchants, to compute; a worker
         has one group in memory, at about 3 kB a row. Default: partitions of Dask's frame, or

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
@@ -294,10 +295,8 @@ def _engineer(
         with read_batches(_with_history(columns, period), session=session) as batches:
             rows = pa.RecordBatchReader.from_batches(batches.schema, batches)
             transactions.read(open_source(rows, options.batch_rows).batches)
-        reports = [
-            load_df(features, MLFeatures, on_conflict="update", session=session)
-            for features in transactions.features()
-        ]
+        load = partial(load_df, table=MLFeatures, on_conflict="update", session=session)
+        reports = list(map(load, transactions.features()))  # one table in memory at a time
     return LoadReport(
         table=reports[0].table,
         inserted=sum(report.inserted for report in reports),

@@ -101,8 +101,7 @@ def test_each_file_has_all_rows_of_its_customers(tmp_path):
 
 
 def test_a_bucket_with_too_many_rows_is_divided_again(tmp_path, small_groups, monkeypatch):
-    monkeypatch.setattr(_passes, "_MIN_BUCKETS", 1)
-    monkeypatch.setattr(_passes, "_BUCKETS_OF_A_GROUP", 0)
+    monkeypatch.setattr(_passes, "_DEFAULT_BUCKETS", 1)
     people, shops, rows = world()
     features = engineer_features(
         rows.lazy(), people, shops, output=tmp_path / "features", memory="100MB"
