@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.metrics.nowcast import FraudRateNowcast
     from synfin_analytics.reports._groups import Grouping
+    from synfin_analytics.reports._lazy_rows import LazyRows
     from synfin_analytics.reports._rows import Rows
     from synfin_analytics.reports._sources import Span
     from synfin_analytics.repositories.transactions import TransactionStatistics
@@ -306,6 +307,38 @@ def _count(frame: pl.DataFrame, name: str | None) -> int | None:
 # -- Transactions ----------------------------------------------------------------------------------
 
 
+#: Columns of the sums of amounts by currency; see ``FraudReport.amounts``.
+AMOUNT_SUMS = ("transactions", "amount", "labelled_amount", "fraud_amount", "lost_amount",
+               "unsuccessful", "returned")  # fmt: skip
+
+
+def no_amounts() -> pd.DataFrame:
+    """Return sums of amounts by currency, without a row."""
+    return pd.DataFrame(columns=["currency", *AMOUNT_SUMS]).astype(
+        dict.fromkeys(AMOUNT_SUMS, "float64")
+    )
+
+
+def omit_transactions(rows: Rows | LazyRows) -> tuple[dict[str, str], list[str]]:
+    """Return the sections that rows have no column for and the reason; and remarks."""
+    roles = rows.roles
+    missing: dict[str, str] = {}
+    if no_time := rows.find_missing_times():
+        missing |= {"time": no_time, "labels": no_time}
+    if roles.merchant is None:
+        missing["merchants"] = "No column of merchants was given (merchant)."
+    if roles.fraud_type is None:
+        missing["types"] = "No column of fraud types was given (fraud_type)."
+    if roles.amount is None:
+        missing["amounts"] = "No column of amounts was given (amount)."
+    if rows.clusters:
+        return missing, []
+    return missing, [
+        "No column of customers or merchants was given (customer, merchant), so intervals treat "
+        "all transactions as independent. If a customer has several, they are too narrow."
+    ]
+
+
 class FrameTransactions:
     """Transactions in the rows of a frame.
 
@@ -320,23 +353,8 @@ class FrameTransactions:
     def __init__(self, rows: Rows, confidence_level: float) -> None:
         self._rows, self._confidence_level = rows, confidence_level
         self.knowledge = rows.knowledge
-        roles = rows.roles
-        self.remarks: list[str] = [*rows.remarks]
-        self.missing: dict[str, str] = {}
-        if no_time := rows.find_missing_times():
-            self.missing |= {"time": no_time, "labels": no_time}
-        if roles.merchant is None:
-            self.missing["merchants"] = "No column of merchants was given (merchant)."
-        if roles.fraud_type is None:
-            self.missing["types"] = "No column of fraud types was given (fraud_type)."
-        if roles.amount is None:
-            self.missing["amounts"] = "No column of amounts was given (amount)."
-        if not rows.clusters:
-            self.remarks.append(
-                "No column of customers or merchants was given (customer, merchant), so intervals "
-                "treat all transactions as independent. If a customer has several, they are too "
-                "narrow."
-            )
+        self.missing, remarks = omit_transactions(rows)
+        self.remarks = [*rows.remarks, *remarks]
 
     def fraud_rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
         """Return the fraud rate by columns, periods or bins."""
@@ -379,12 +397,8 @@ class FrameTransactions:
     def read_amounts(self) -> pd.DataFrame:
         """Return sums of amounts by currency; no row if there are no amounts."""
         roles = self._rows.roles
-        names = ("transactions", "amount", "labelled_amount", "fraud_amount", "lost_amount",
-                 "unsuccessful", "returned")  # fmt: skip
         if roles.amount is None:
-            return pd.DataFrame(columns=["currency", *names]).astype(
-                dict.fromkeys(names, "float64")
-            )
+            return no_amounts()
         label, amount = pl.col(roles.label), pl.col("__amount")
         fraud, successful = label.fill_null(value=False), pl.col("__successful")
         return (

@@ -6,6 +6,7 @@ refuses or remarks on; each column to group by, and rows that may be there twice
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import narwhals as nw
 import polars as pl
 import polars.selectors as cs
 
+from synfin_analytics._core.dataframes import collect
 from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.partitions import is_spark_frame
 from synfin_analytics._core.validation.options import ReadOptions
@@ -47,7 +49,7 @@ from synfin_analytics.reports._sources import Knowledge
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -113,7 +115,8 @@ class LazyRows:
     def count_values(self, name: str) -> int:
         """Count the distinct values of a column, at least up to one more than groups may be."""
         if name not in self.distinct:
-            self.distinct[name] = len(_read_distinct(self.frame, name, self.caller))
+            counts = _count_distinct(self.frame, list(self.candidates), self.caller)
+            self.distinct.update({column: n_values for column, (n_values, _) in counts.items()})
         return self.distinct[name]
 
     def choose_groupings(self) -> list[Grouping]:
@@ -164,6 +167,16 @@ class LazyRows:
         """Free what the engine holds of the rows."""
         if is_spark_frame(self.frame):
             self.frame.unpersist()
+
+
+@contextlib.contextmanager
+def closing_rows(rows: LazyRows | None) -> Iterator[LazyRows | None]:
+    """Free what an engine holds of rows at the end, also after an error."""
+    try:
+        yield rows
+    finally:
+        if rows is not None:
+            rows.release()
 
 
 def to_polars(frame: Any) -> pl.DataFrame:
@@ -250,7 +263,7 @@ class _Opener:
                 maxima=[name for name in MAXIMA if self._measures(name)],
             )  # fmt: skip
             self._check(survey, data, pos_label)
-            distinct = {name: self._check_group(base, name) for name in columns.grouped}
+            distinct = self._check_groups(base)
             counts = kept(survey)
             knowledge = self._check_restriction(survey, counts)
             lazy = LazyRows(
@@ -291,12 +304,18 @@ class _Opener:
         cells = read_cells(data, [name], (), self._options, self._caller, is_path=False)
         return CellReader(cells, self._columns.place, self._options)
 
-    def _check_group(self, base: Any, name: str) -> int:
-        """Return the number of distinct values of a column that identifies no persons."""
-        values = _read_distinct(base, name, self._caller)
-        sample = _read_sample(base, name)
-        check_persons(sample, len(values.drop_nulls()))
-        return len(values)
+    def _check_groups(self, base: Any) -> dict[str, int]:
+        """Return the numbers of distinct values of columns that identify no persons."""
+        names = list(dict.fromkeys(self._columns.grouped))
+        distinct = _count_distinct(base, names, self._caller) if names else {}
+        samples = _read_sample(base, names) if names else pl.DataFrame()
+        for name in names:
+            n_values, has_null = distinct[name]
+            sample = samples[name].drop_nulls()
+            if has_null and len(sample) < len(samples):
+                sample = _read_sample(base, [name], missing=False)[name]
+            check_persons(sample, n_values - has_null)
+        return {name: n_values for name, (n_values, _) in distinct.items()}
 
     def _check_restriction(self, survey: pl.DataFrame, counts: pl.DataFrame) -> Knowledge | None:
         as_of = self._period.as_of
@@ -357,16 +376,35 @@ def _read_distinct(df: Any, name: str, caller: str) -> pl.Series:
     return counts.to_polars()[name]
 
 
-def _read_sample(df: Any, name: str) -> pl.Series:
-    """Return the first cells of a column that are not missing."""
+def _count_distinct(df: Any, names: list[str], caller: str) -> dict[str, tuple[int, bool]]:
+    """Return by column how many distinct values it has, and whether NULL is one of them.
+
+    Dask counts up to one more than groups may be.
+    """
     if nw.dependencies.is_dask_dataframe(df):
-        cells = df[name].dropna().head(_SAMPLE_ROWS, npartitions=-1)
-        return to_polars(cells.reset_index(drop=True).to_frame())[name]
-    frame: Any = nw.from_native(df).select(name)
-    with translate_engine_errors():
-        sample = frame.filter(~nw.col(name).is_null()).head(_SAMPLE_ROWS).collect("pyarrow")
-    series: pl.Series = sample.to_polars()[name]
-    return series
+        values = {name: _read_distinct(df, name, caller) for name in names}
+        return {name: (len(column), column.has_nulls()) for name, column in values.items()}
+    frame: Any = nw.from_native(df)
+    counts = [nw.col(name).n_unique().alias(f"n{number}") for number, name in enumerate(names)]
+    missing = [
+        nw.col(name).is_null().any().alias(f"missing{number}") for number, name in enumerate(names)
+    ]
+    row = collect(frame.select(*counts, *missing)).to_polars().row(0, named=True)
+    return {
+        name: (int(row[f"n{number}"]), bool(row[f"missing{number}"]))
+        for number, name in enumerate(names)
+    }
+
+
+def _read_sample(df: Any, names: list[str], *, missing: bool = True) -> pl.DataFrame:
+    """Return the first cells of columns, also those that are missing or not."""
+    if nw.dependencies.is_dask_dataframe(df):
+        cells = df[names] if missing else df[names].dropna()
+        return to_polars(cells.head(_SAMPLE_ROWS, npartitions=-1).reset_index(drop=True))
+    frame: Any = nw.from_native(df).select(*names)
+    if not missing:
+        frame = frame.drop_nulls()
+    return collect(frame.head(_SAMPLE_ROWS)).to_polars()
 
 
 def _select(df: Any, names: list[str]) -> Any:

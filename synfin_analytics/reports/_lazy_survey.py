@@ -120,10 +120,8 @@ class Survey:
         if roles.amount is None:
             return {}
         number = to_float(schema[roles.amount], roles.amount, "a number")
-        amount, unsuccessful, returned = number.fill_null(0), nw.lit(False), nw.lit(False)
-        if roles.status is not None:
-            status = nw.col(roles.status).fill_null("")
-            unsuccessful, returned = status.is_in(UNSUCCESSFUL), status.is_in(RETURNED)
+        amount = number.fill_null(0)
+        unsuccessful, returned = is_unsuccessful(roles), _has_status(roles, RETURNED)
         return {
             "amount": amount,
             "labelled_amount": amount * labelled.cast(nw.Float64),
@@ -169,6 +167,17 @@ class Survey:
                 "longest_delay": nw.when(labelled).then(delay),
             }
         return measures
+
+
+def is_unsuccessful(roles: Roles) -> nw.Expr:
+    """Return an expression for which transactions were not carried out."""
+    return _has_status(roles, UNSUCCESSFUL)
+
+
+def _has_status(roles: Roles, statuses: tuple[str, ...]) -> nw.Expr:
+    if roles.status is None:
+        return nw.lit(False)
+    return nw.col(roles.status).fill_null("").is_in(statuses)
 
 
 def _count(condition: nw.Expr) -> nw.Expr:

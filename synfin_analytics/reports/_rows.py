@@ -118,6 +118,11 @@ class Rows:
     knowledge: Knowledge | None = None
     texts: Mapping[str, pl.Series] = dataclasses.field(default_factory=dict)
 
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.frame)
+
     def decode(self, frame: pl.DataFrame, name: str, column: str | None = None) -> pl.DataFrame:
         """Replace the codes of a column by their texts, in a frame that may call it otherwise."""
         column = column or name

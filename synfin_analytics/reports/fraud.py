@@ -23,6 +23,8 @@ from synfin_analytics.reports._database import (
 )
 from synfin_analytics.reports._frame import FrameTransactions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
+from synfin_analytics.reports._lazy_rows import LazyRows, closing_rows, open_lazy_rows
+from synfin_analytics.reports._lazy_transactions import LazyTransactions
 from synfin_analytics.reports._loaded import group_columns
 from synfin_analytics.reports._maturity import nowcast_figure
 from synfin_analytics.reports._page import Finding, Report, versions_table
@@ -393,16 +395,24 @@ def fraud_report(
 
         return compute_in_session(session, compute)
     _check_frame_call(df, label, session, archive, cache=cache)
-    rows = read_rows(
-        df, Roles(**columns), by=by, bins=list(edges or ()), period=period, as_of=known,
-        pos_label=pos_label, options=ReadOptions(**texts), caller="fraud_report",
-    )  # fmt: skip
+    arguments: Any = {
+        "by": by, "bins": list(edges or ()), "period": period, "as_of": known,
+        "pos_label": pos_label, "options": ReadOptions(**texts), "caller": "fraud_report",
+    }  # fmt: skip
+    roles = Roles(**columns)
+    with closing_rows(open_lazy_rows(df, roles, **arguments)) as lazy:
+        rows = read_rows(df, roles, **arguments) if lazy is None else lazy
+        frame: FraudSource = (
+            LazyTransactions(rows, confidence_level)
+            if isinstance(rows, LazyRows)
+            else FrameTransactions(rows, confidence_level)
+        )
+        results = compute_fraud(frame, by=rows.by, amount=amount, **options)
     if rows.by is not None:
         for_frames["by"] = rows.by
-    frame = FrameTransactions(rows, confidence_level)
     return FraudReport(
-        **compute_fraud(frame, by=rows.by, amount=amount, **options),
-        provenance=Provenance.from_data(df, len(rows.frame), "fraud_report", for_frames | changed),
+        **results,
+        provenance=Provenance.from_data(df, rows.n_rows, "fraud_report", for_frames | changed),
         created_at=dt.datetime.now(dt.UTC),
         **described,
     )
