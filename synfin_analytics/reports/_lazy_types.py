@@ -23,6 +23,7 @@ from synfin_analytics._core.dataframes import (
 )
 from synfin_analytics._core.dates import days_since_epoch
 from synfin_analytics._core.engine_errors import translate_engine_errors
+from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -175,9 +176,8 @@ def transform(df: Any, function: Callable[[Frame], Frame]) -> Any:
     """Apply to a native lazy frame a function that treats each row by itself."""
     if nw.dependencies.is_dask_dataframe(df):
         meta = _transform_partition(df._meta, function)
-        return df.map_partitions(  # type: ignore[no-untyped-call]
-            functools.partial(_transform_partition, function=function), meta=meta
-        )
+        apply = DaskFunction(functools.partial(_transform_partition, function=function))
+        return df.map_partitions(apply, meta=meta)  # type: ignore[no-untyped-call]
     return function(nw.from_native(df)).to_native()
 
 

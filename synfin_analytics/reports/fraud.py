@@ -243,8 +243,12 @@ def fraud_report(
     ----------
     df
         A row for each transaction: a frame of pandas, polars (eager or lazy), pyarrow, DuckDB,
-        Dask or PySpark, or the path of a file that :func:`load_df` reads. Its columns are read into
-        memory.
+        Dask or PySpark, or the path of a file that :func:`load_df` reads. The engine of a lazy or
+        distributed frame counts for itself. Columns are read into memory if one of them has to be
+        parsed (texts of amounts, times or labels without ``pos_label``; Python objects), if
+        ``timezone`` is given, or if times depend on the engine's time zone and that is not UTC;
+        those of files and frames in memory always are. DuckDB and Spark read them for names with a
+        dot, a quotation mark or a backtick, too.
     label
         Column of the labels of ``df``: true or 1 for fraud, missing for no label.
     timestamp, amount, customer, merchant, currency, status, fraud_type, label_available_at

@@ -189,8 +189,20 @@ CALLS: dict[str, Call] = {
     ),
     "score": Call(lambda df, _: sa.score(df, _model(), features=["amount"], column="score"), _OWN),
     "fraud_report": Call(
-        lambda df, _: sa.fraud_report(df, label="is_fraud", timestamp="timestamp"),
-        "the columns that the report needs, which stay in memory because it counts them often",
+        lambda df, _: sa.fraud_report(
+            df,
+            label="is_fraud",
+            timestamp="timestamp",
+            amount="amount",
+            customer="customer_id",
+            merchant="merchant_id",
+            fraud_type="fraud_type",
+            label_available_at="label_available_at",
+        ),
+        (
+            "a row for each group, week and merchant, at most 5,000 delays of labels, and 1,000 "
+            "cells of columns to group by; all cells if a column has to be parsed"
+        ),
     ),
     "model_report": Call(
         lambda df, _: sa.model_report(
