@@ -115,6 +115,7 @@ SPARK_FILES = (
     "rules/test_conditions.py",
     "rules/test_rules_on_spark.py",
     "tests/test_engines.py",
+    "tests/test_worker_errors.py",
 )
 
 
