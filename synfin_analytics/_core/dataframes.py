@@ -335,6 +335,43 @@ def to_utc(frame: Frame, timestamp: str, purpose: str = "to be grouped into peri
     return moment
 
 
+def is_empty_by_type(frame: Frame, name: str, purpose: str) -> bool:
+    """Whether a column has the type of one that has NULLs only.
+
+    Raises
+    ------
+    ArgumentError
+        narwhals does not know its type, such as DuckDB's TIMESTAMPTZ_NS; ``purpose`` as for
+        :func:`to_utc`.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> frame = nw.from_native(pa.table({"known": pa.nulls(2)}))
+    >>> is_empty_by_type(frame, "known", "to be read")
+    True
+    """
+    if frame.collect_schema()[name] != nw.Unknown:
+        return False
+    native: Any = frame.select(name).to_native()
+    if frame.implementation.is_duckdb():
+        kind = str(native.types[0])
+    elif frame.implementation.is_spark_like():
+        kind = native.schema[0].dataType.simpleString()
+    elif frame.implementation.is_pyarrow():
+        kind = str(native.schema[0].type)
+    elif frame.implementation.is_polars():
+        kind = str(native.lazy().collect_schema()[name])
+    else:
+        kind = str(native[name].dtype)
+    if kind.strip('"').removesuffix("[pyarrow]").lower() in {"null", "void"}:
+        return True
+    raise ArgumentError(
+        f"Column {name!r} must hold timestamps {purpose}; it is {kind}, which cannot be read. Cast "
+        "it, such as to TIMESTAMPTZ in DuckDB."
+    )
+
+
 def time_literal(frame: Frame, moment: dt.datetime) -> nw.Expr:
     """Return an expression for a moment, to be compared with :func:`to_utc` of a column."""
     # Spark would take a time without a zone as one of Python's time zone.

@@ -7,6 +7,7 @@ lazy frame of the same engine.
 from __future__ import annotations
 
 import contextlib
+import sys
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -438,7 +439,10 @@ class _DaskFrame(DistributedFrame):
     def persisted(self) -> Iterator[DistributedFrame]:
         with translate_dask_errors(self.columns):
             native = self.native.persist()
-        yield self._replace(native)
+        try:
+            yield self._replace(native)
+        finally:
+            _release(native)
 
     def where(self, name: str) -> DistributedFrame:
         return self._replace(self.native[self.native[name]].drop(columns=name))
@@ -449,6 +453,15 @@ class _DaskFrame(DistributedFrame):
 
     def check_time(self, name: str, purpose: str = "of which features are computed") -> None:
         """Dask's time zones belong to the columns."""
+
+
+def _release(native: Any) -> None:
+    """Release the rows that a cluster of Dask keeps; those of threads end with the frame."""
+    if "distributed" in sys.modules:
+        from distributed import futures_of
+
+        for future in futures_of(native):  # type: ignore[no-untyped-call]
+            future.release()
 
 
 def _exchanged_as(schema: pa.Schema) -> tuple[Any, pa.Schema]:

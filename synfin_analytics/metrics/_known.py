@@ -11,6 +11,7 @@ from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics._core.dataframes import (
     coerce_object_columns,
     column_names,
+    is_empty_by_type,
     label_to_float,
     time_literal,
     to_utc,
@@ -99,10 +100,10 @@ class KnownLabels:
         schema = frame.collect_schema()
         as_of = time_literal(frame, self.as_of)
         label = label_to_float(schema[self.label], self.label)
-        if schema[self.available_at] != nw.Unknown:  # the type of a column of NULLs only
+        if not is_empty_by_type(frame, self.available_at, _PURPOSE):
             available_at = to_utc(frame, self.available_at, _PURPOSE)
             label = nw.when(available_at.is_null() | (available_at <= as_of)).then(label)
-        if schema[self.timestamp] == nw.Unknown:
+        if is_empty_by_type(frame, self.timestamp, _PURPOSE):
             earlier = nw.col(self.timestamp).is_null() & nw.lit(False)
         else:
             earlier = to_utc(frame, self.timestamp, _PURPOSE) < as_of

@@ -25,6 +25,7 @@ from synfin_analytics._core.dataframes import (
     check_n_invalid_labels,
     coerce_object_columns,
     column_names,
+    is_empty_by_type,
     is_invalid_label,
     label_to_float,
     normalize_types,
@@ -254,7 +255,7 @@ def _select_counts(
     schema = frame.collect_schema()
     moment = to_utc(frame, timestamp)
     is_date = schema[label_available_at] == nw.Date
-    if schema[label_available_at] == nw.Unknown:  # the type of a column of NULLs only
+    if is_empty_by_type(frame, label_available_at, "to be grouped into periods"):
         available = nw.col(label_available_at).cast(nw.Datetime("us"))
     else:
         available = to_utc(frame, label_available_at)

@@ -3,6 +3,7 @@
 import datetime as dt
 import pickle
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -426,3 +427,14 @@ def test_a_start_at_or_after_the_day_is_refused(session, stored):
         TransactionRepository(session).fraud_rate(**period)
     with pytest.raises(ArgumentError, match=message):
         ModelPredictionRepository(session).evaluate("p", "1", **period)
+
+
+@pytest.mark.parametrize("column", ["timestamp", "label_available_at"])
+def test_a_type_of_time_that_cannot_be_read_is_named(column):
+    connection = duckdb.connect()
+    times = dict.fromkeys(("timestamp", "label_available_at"), "TIMESTAMP '2026-01-09'")
+    times[column] += "::TIMESTAMPTZ_NS"
+    columns = ", ".join(f"{time} AS {name}" for name, time in times.items())
+    df = connection.sql(f"SELECT {columns}, true AS is_fraud, 1.5 AS amount")
+    with pytest.raises(ArgumentError, match=rf"'{column}' must hold .*; it is TIMESTAMPTZ_NS"):
+        fraud_rate(df, as_of="2026-01-03")
