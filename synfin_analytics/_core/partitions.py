@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import pyarrow as pa
 
-from synfin_analytics._core.dataframes import to_utc
+from synfin_analytics._core.dataframes import collect, to_utc
+from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.prefetch import prefetch
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pandas as pd
+
+    from synfin_analytics._core.dataframes import Frame
 
 
 def is_spark_frame(df: Any) -> bool:
@@ -66,6 +69,34 @@ def spark_batches(df: Any, purpose: str) -> Iterator[pa.RecordBatch]:
                 yield from stream
 
     return read()
+
+
+def spark_tables(frame: Frame, n_rows: int, purpose: str) -> Iterator[pa.Table]:
+    """Yield the rows of a wrapped frame of PySpark in tables of at least ``n_rows`` but the last.
+
+    All rows are one table if Spark's workers lack pyarrow.
+    """
+    tables = _join_batches(spark_batches(frame.to_native(), purpose), n_rows)
+    try:
+        with translate_engine_errors():
+            first = next(tables, None)
+    except ConfigurationError:  # another package that workers lack is named by this, too
+        first = collect(frame).to_arrow()
+    if first is not None:
+        yield first
+    yield from tables
+
+
+def _join_batches(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
+    """Join small batches, so that work for each part is done rarely."""
+    parts: list[pa.RecordBatch] = []
+    for batch in batches:
+        parts.append(batch)
+        if sum(part.num_rows for part in parts) >= n_rows:
+            yield pa.Table.from_batches(parts).combine_chunks()
+            parts = []
+    if parts:
+        yield pa.Table.from_batches(parts).combine_chunks()
 
 
 @contextmanager

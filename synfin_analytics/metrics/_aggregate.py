@@ -23,9 +23,11 @@ import narwhals as nw
 import numpy as np
 
 from synfin_analytics._core.arguments import check_column_name, check_names, format_value
+from synfin_analytics._core.compact import collect_compact
 from synfin_analytics._core.dataframes import (
     check_columns,
     collect,
+    is_lazy_frame,
     list_columns,
     normalize_types,
     open_frame,
@@ -288,6 +290,7 @@ def aggregate_counts(
     then: Transform | None = None,
     maxima: Collection[str] = (),
     minima: Collection[str] = (),
+    compact: bool = False,
 ) -> nw.DataFrame[Any]:
     """Sum by group, in the frame's own engine, what each row adds to the counts.
 
@@ -309,11 +312,15 @@ def aggregate_counts(
         Reduces the sums further before they leave the engine; pickles like ``select``.
     maxima, minima
         Columns of the selection of which the maximum or minimum is returned instead of the sum.
+    compact
+        Whether the groups of a lazy frame may be as many as its rows, so that integers get the
+        smallest type that holds them.
 
     Returns
     -------
     narwhals.DataFrame
-        A row for each group; a pandas frame for Dask and PySpark.
+        A row for each group; a pandas frame for Dask and PySpark. If it is compact, it is a polars
+        frame for all lazy frames but those of Dask.
 
     Raises
     ------
@@ -328,7 +335,9 @@ def aggregate_counts(
     if nw.dependencies.is_dask_dataframe(counts):
         with translate_dask_errors(columns):
             counts = counts.compute()  # type: ignore[no-untyped-call]
-    return collect(nw.from_native(counts))
+        return collect(nw.from_native(counts))
+    frame: Frame = nw.from_native(counts)
+    return collect_compact(frame) if compact and is_lazy_frame(df) else collect(frame)
 
 
 def aggregate_lazily(

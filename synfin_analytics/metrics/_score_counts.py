@@ -54,6 +54,8 @@ GroupKey: TypeAlias = "tuple[Any, ...]"
 # Columns of counts that an engine returns, besides the groups.
 SCORE, DAY, UNLABELLED = "__score", "__day", "__unlabelled"
 COUNTED = ("__transactions", "__frauds", "__amount", "__fraud_amount")
+#: What these are in :class:`ScoreCounts`.
+_FIELDS = ("transactions", "frauds", "amount", "fraud_amount")
 #: Columns with the number of invalid values, by the kind of the column.
 _INVALID = {kind: f"__invalid_{kind}" for kind in ("label", "score", "amount", "weight")}
 # Columns of counts that a lazy engine has reduced.
@@ -563,6 +565,7 @@ def aggregate_scores(
         caller="evaluate",
         then=None if reduction is None else reduction.then,
         maxima=() if reduction is None else reduction.maxima,
+        compact=True,
     ).rename(dict(zip(renamed_keys, keys, strict=True)))
     checks = {kind: _INVALID[kind] for kind in by_kind}
     _check_valid(
@@ -632,24 +635,45 @@ def split_counts(
     All rows are sorted once, by group and score, however many groups there are.
     """
     keys, group = number_groups(counts, by)
-    order = np.argsort(group, kind="stable")
-    columns = [SCORE, *(name for name in COUNTED if name in counts.columns)]
-    arrays = [to_numpy_float(counts[name])[order] for name in columns]
     unlabelled = to_numpy_float(counts[UNLABELLED])
     n_unlabelled = np.bincount(group, unlabelled, len(keys)).astype(np.int64)
-    ends = np.cumsum(np.bincount(group, minlength=len(keys)))
-    groups = []
-    for key, missing, start, end in zip(keys, n_unlabelled, [0, *ends], ends, strict=False):
-        rows = [array[start:end] for array in arrays]
-        labelled = rows[1] > 0
-        score_counts = ScoreCounts.sum_by_score(
-            *(array[labelled] for array in rows),
-            n_unlabelled=int(missing),
-            score_type=score_type,
-            weighted=weighted,
+    del unlabelled
+    # One column after the other, since a score may be that of one row only, of millions.
+    rows = np.flatnonzero(to_numpy_float(counts[COUNTED[0]]) > 0)
+    score, group = to_numpy_float(counts[SCORE])[rows], group[rows]
+    order = np.lexsort((-score, group)) if by else np.argsort(-score, kind="stable")
+    score, group, rows = score[order], group[order], rows[order]
+    del order
+    first = np.ones(len(score), np.bool_)
+    first[1:] = (score[1:] != score[:-1]) | (group[1:] != group[:-1])
+    starts = None if first.all() else np.flatnonzero(first)
+    arrays: dict[str, Any] = {"score": score if starts is None else score[starts]}
+    ends = np.cumsum(np.bincount(group[first], minlength=len(keys)))
+    del score, group, first
+    dtype: Any = np.float64 if weighted else np.int64
+    for name, field in zip(COUNTED, _FIELDS, strict=True):
+        if name not in counts.columns:
+            continue
+        sums: Any = to_numpy_float(counts[name])[rows]
+        if starts is not None:
+            sums = np.add.reduceat(sums, starts)
+        if name in COUNTED[:2]:
+            sums = sums.astype(dtype)
+            if len(sums) and (sums == 1).all():
+                sums = np.broadcast_to(dtype(1), len(sums))  # needs no memory
+        arrays[field] = sums
+    return [
+        (
+            key,
+            ScoreCounts(
+                **{field: array[start:end] for field, array in arrays.items()},
+                n_unlabelled=int(missing),
+                score_type=score_type,
+                weighted=weighted,
+            ),
         )
-        groups.append((key, score_counts))
-    return groups
+        for key, missing, start, end in zip(keys, n_unlabelled, [0, *ends], ends, strict=False)
+    ]
 
 
 def number_groups(
@@ -660,9 +684,9 @@ def number_groups(
         return [()], np.zeros(len(counts), np.intp)
     number = np.zeros(len(counts), np.intp)
     for name in by:
-        code, values = pd.factorize(pd.Series(counts[name].to_list(), dtype=object))
+        code, n_values = _number_values(counts[name])
         # Missing values of all kinds have the code -1.
-        number = number * (len(values) + 1) + code + 1
+        number = number * (n_values + 1) + code + 1
         _, number = np.unique(number, return_inverse=True)
     _, first, number = np.unique(number, return_index=True, return_inverse=True)
     rows = counts.select(*by)[first.tolist()]
@@ -672,6 +696,21 @@ def number_groups(
     sorted_keys = sorted(keys, key=place.__getitem__)
     rank = {key: index for index, key in enumerate(sorted_keys)}
     return sorted_keys, np.array([rank[key] for key in keys], np.intp)[number]
+
+
+def _number_values(column: nw.Series[Any]) -> tuple[NDArray[np.intp], int]:
+    """Return the number of the value of each row, -1 for a missing one, and how many there are."""
+    import pyarrow as pa
+
+    if column.dtype.is_float() or column.dtype == nw.Object:
+        code, values = pd.factorize(pd.Series(column.to_list(), dtype=object))
+        return code, len(values)
+    # Numbered by Arrow, since Python's objects of millions of rows need gigabytes.
+    encoded: Any = pa.chunked_array([column.to_arrow()]).combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    indices: Any = encoded.indices.cast(pa.int64()).fill_null(-1)
+    return indices.to_numpy(zero_copy_only=False).astype(np.intp), len(encoded.dictionary)
 
 
 def _missing_as_none(key: GroupKey) -> GroupKey:

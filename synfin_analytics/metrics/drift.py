@@ -234,6 +234,7 @@ def measure_drift(
             [VALUE],
             functools.partial(select, name=renamed[name]),
             caller="measure_drift",
+            compact=True,
         )
         for name in names
     }

@@ -15,8 +15,8 @@ from synfin_analytics._core.dataframes import (
     open_frame,
 )
 from synfin_analytics._core.engine_errors import translate_engine_errors
-from synfin_analytics._core.partitions import spark_batches
-from synfin_analytics.exceptions import ArgumentError, ConfigurationError
+from synfin_analytics._core.partitions import spark_tables
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.coerce import collect_columns
 from synfin_analytics.io.sources import open_source
 from synfin_analytics.reports._codes import TextCodes
@@ -148,31 +148,6 @@ def _read_parts(df: Any, names: Sequence[str], caller: str) -> Iterator[Any]:
             for batch in native.to_arrow_reader(_PART_ROWS):
                 yield pa.Table.from_batches([batch])
         elif frame.implementation.is_spark_like() and has_utc_session(frame):
-            yield from _read_spark(frame)
+            yield from spark_tables(frame, _PART_ROWS, "to be read")
         else:
             yield collect(frame).to_native()
-
-
-def _read_spark(frame: Any) -> Iterator[Any]:
-    """Yield the partitions of a frame of Spark; all at once if its workers lack pyarrow."""
-    parts = _join_batches(spark_batches(frame.to_native(), "to be read"))
-    try:
-        with translate_engine_errors():
-            first = next(parts, None)
-    except ConfigurationError:  # another package that workers lack is named by this, too
-        first = collect(frame).to_native()
-    if first is not None:
-        yield first
-    yield from parts
-
-
-def _join_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Join small batches, so that work for each part is done rarely."""
-    parts: list[pa.RecordBatch] = []
-    for batch in batches:
-        parts.append(batch)
-        if sum(part.num_rows for part in parts) >= _PART_ROWS:
-            yield pa.Table.from_batches(parts).combine_chunks()
-            parts = []
-    if parts:
-        yield pa.Table.from_batches(parts).combine_chunks()
