@@ -19,7 +19,7 @@ from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.proportions import proportion_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     import pyarrow as pa
@@ -433,6 +433,61 @@ def cost_curve(
             "saved": total - cost,
         }
     )
+
+
+def costs_at(
+    curve: Curve, thresholds: Sequence[float], cost_per_alert: float, recovery_rate: float = 1.0
+) -> pd.DataFrame:
+    """Compute a few rows of :func:`cost_curve`: of each threshold, that of the lowest alert.
+
+    Examples
+    --------
+    >>> from synfin_analytics.metrics._score_counts import ScoreCounts
+    >>> curve = Curve(ScoreCounts.from_arrays([0.9, 0.4], [True, False], [80.0, 20.0]))
+    >>> costs_at(curve, [np.inf, 0.5], cost_per_alert=5)["cost"].tolist()
+    [80.0, 5.0]
+    """
+    fraud_amount, score = _fraud_amount(curve), curve.counts.score
+    ascending = score[::-1]
+    counts = len(score) - np.searchsorted(ascending, np.asarray(thresholds, np.float64), "left")
+    caught = np.append(0.0, np.cumsum(fraud_amount))[counts]
+    total = float(fraud_amount.sum())
+    missed = np.where((counts == len(score)) & (counts > 0), 0.0, total - caught)
+    alert_cost = cost_per_alert * np.append(0, curve.alerts)[counts]
+    cost = alert_cost + missed + (1 - recovery_rate) * caught
+    return pd.DataFrame(
+        {
+            "caught_amount": caught,
+            "missed_amount": missed,
+            "alert_cost": alert_cost,
+            "cost": cost,
+            "saved": total - cost,
+        }
+    )
+
+
+def cheapest_threshold(curve: Curve, cost_per_alert: float, recovery_rate: float = 1.0) -> float:
+    """Return the threshold of the lowest cost: of several, the highest.
+
+    Examples
+    --------
+    >>> from synfin_analytics.metrics._score_counts import ScoreCounts
+    >>> curve = Curve(ScoreCounts.from_arrays([0.9, 0.4], [True, False], [80.0, 20.0]))
+    >>> cheapest_threshold(curve, cost_per_alert=5)
+    0.9
+    """
+    fraud_amount = _fraud_amount(curve)
+    cost_per_alert, recovery_rate = check_costs(cost_per_alert, recovery_rate)
+    caught, total = np.cumsum(fraud_amount), float(fraud_amount.sum())
+    # As in cost_curve, but without its columns, which take memory.
+    cost = total - caught
+    if len(cost):
+        cost[-1] = 0.0
+    cost += cost_per_alert * curve.alerts
+    caught *= 1 - recovery_rate
+    cost += caught
+    lowest = int(cost.argmin()) if len(cost) else -1
+    return float(curve.counts.score[lowest]) if lowest >= 0 and cost[lowest] < total else np.inf
 
 
 def cost_at_threshold(

@@ -43,7 +43,13 @@ from synfin_analytics.metrics.bootstrap import (
     check_metric,
 )
 from synfin_analytics.metrics.confusion import SHARES, false_positive_ratio
-from synfin_analytics.metrics.curve import NO_AMOUNTS, Curve, cost_at_threshold, cost_curve
+from synfin_analytics.metrics.curve import (
+    NO_AMOUNTS,
+    Curve,
+    cheapest_threshold,
+    cost_at_threshold,
+    cost_curve,
+)
 from synfin_analytics.metrics.gains import gains_table
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 
@@ -536,8 +542,7 @@ average precision 0.833)
         >>> model.best_threshold(cost_per_alert=5).value
         0.3
         """
-        costs = self.cost_curve(cost_per_alert, recovery_rate)
-        value = float(costs["threshold"].iloc[int(costs["cost"].argmin())])
+        value = cheapest_threshold(self._curve, cost_per_alert, recovery_rate)
         reason = f"lowest cost at {cost_per_alert:g} per alert and {recovery_rate:.0%} recovered"
         return Threshold(value, reason, self.counts.fingerprint)
 

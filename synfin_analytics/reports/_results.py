@@ -19,6 +19,7 @@ from synfin_analytics.metrics.comparison import (
     compare_bootstraps,
     prepare_comparison,
 )
+from synfin_analytics.metrics.curve import Curve, costs_at
 from synfin_analytics.metrics.evaluation import prepare_entities
 from synfin_analytics.metrics.grouped import format_group_key, prepare_gaps
 from synfin_analytics.reports._groups import describe_grouping
@@ -289,8 +290,9 @@ def _resampled(evaluation: Evaluation) -> tuple[str, ...]:
 def _add_gini(bootstraps: dict[str, Bootstrap]) -> dict[str, Bootstrap]:
     area = bootstraps["roc_auc"]
     gini = replace(
-        area, metric="gini", value=2 * area.value - 1, distribution=2 * area.distribution - 1
-    )
+        area, metric="gini", value=2 * area.value - 1, distribution=2 * area.distribution - 1,
+        binning_error=2 * area.binning_error,
+    )  # fmt: skip
     return {**bootstraps, "gini": gini}
 
 
@@ -349,19 +351,20 @@ def compare_thresholds(
     if n_days or not evaluation.n:
         budget = settings.alerts_per_day * n_days
         thresholds["alert budget"] = evaluation.threshold_for_alerts(budget)
-    curve = None
+    parameters = (settings.cost_per_alert, settings.recovery_rate)
     if with_costs:
-        curve = evaluation.cost_curve(settings.cost_per_alert, settings.recovery_rate)
-        curve["unrecovered_amount"] = (1 - settings.recovery_rate) * curve["caught_amount"]
-        thresholds["lowest cost"] = evaluation.best_threshold(
-            settings.cost_per_alert, settings.recovery_rate
-        )
+        thresholds["lowest cost"] = evaluation.best_threshold(*parameters)
+    of_costs = None
+    if with_costs and evaluation.n:
+        values = [threshold.value for threshold in thresholds.values()]
+        of_costs = costs_at(Curve(evaluation.counts), values, *parameters)
+        of_costs["unrecovered_amount"] = (1 - settings.recovery_rate) * of_costs["caught_amount"]
     rows = []
-    for criterion, threshold in thresholds.items():
+    for position, (criterion, threshold) in enumerate(thresholds.items()):
         result = evaluation.at_threshold(threshold)
         costs: Any = dict.fromkeys(_COSTS, np.nan)
-        if curve is not None and result.n:
-            costs = curve.loc[curve["threshold"] >= threshold.value, list(_COSTS)].iloc[-1]
+        if of_costs is not None:
+            costs = of_costs[[*_COSTS]].iloc[position]
         rows.append(
             {
                 "threshold": threshold.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import evaluate
+from synfin_analytics.metrics._score_counts import ScoreCounts
+from synfin_analytics.metrics.curve import Curve, cheapest_threshold, cost_curve, costs_at
 
 ROWS = pl.DataFrame(
     {
@@ -125,3 +128,29 @@ def test_costs_that_are_none_are_refused(arguments, words):
 def test_costs_without_amounts_say_what_to_give():
     with pytest.raises(ArgumentError, match=r'evaluate\(\.\.\., amount="amount"\)'):
         evaluate(ROWS, score="p").best_threshold(5)
+
+
+scored = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), st.booleans(), st.integers(-5, 50)),
+    max_size=12,
+)
+
+
+@given(scored, st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 3.0]))
+def test_the_cheapest_threshold_and_costs_at_thresholds_are_rows_of_the_cost_curve(
+    rows, recovery_rate, cost_per_alert
+):
+    scores, labels, amounts = (
+        (list(part) for part in zip(*rows, strict=True)) if rows else ([],) * 3
+    )
+    curve = Curve(ScoreCounts.from_arrays(np.array(scores, float), labels, amounts))
+    costs = cost_curve(curve, cost_per_alert, recovery_rate)
+    cheapest = costs["threshold"].iloc[int(costs["cost"].argmin())]
+    assert cheapest_threshold(curve, cost_per_alert, recovery_rate) == cheapest
+
+    thresholds = [np.inf, 1.0, 0.7, 0.5, 0.0]
+    expected = pd.concat([costs[costs["threshold"] >= value].tail(1) for value in thresholds])
+    result = costs_at(curve, thresholds, cost_per_alert, recovery_rate)
+    pd.testing.assert_frame_equal(
+        result, expected[result.columns].reset_index(drop=True), check_exact=True
+    )
