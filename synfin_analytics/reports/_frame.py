@@ -132,10 +132,15 @@ class FramePredictions:
     def cluster_noun(self) -> str:
         """What is resampled, in the singular."""
         roles = self._rows.roles
-        if self._rows.frame.get_column(self.cluster, default=None) is None:
+        if self.cluster not in roles.given.values():
             return ROW
         nouns = {roles.timestamp: "day", roles.merchant: "merchant", roles.customer: "customer"}
         return nouns.get(self.cluster, cluster_noun(self.cluster))
+
+    def _has_unknown_entities(self) -> bool:
+        """Whether a labelled row has no entity."""
+        labelled = self._frame.filter(pl.col(self._rows.roles.label).is_not_null())
+        return labelled[self.entity].null_count() > 0
 
     def _find_missing(self) -> dict[str, str]:
         """Return the sections that the rows have no column for."""
@@ -145,7 +150,7 @@ class FramePredictions:
             missing |= {"stability": no_time, "cards": no_time, "budget": no_time}
         if not self.entity:
             missing["cards"] = "No column of customers or cards was given (customer, entity)."
-        elif self._frame.filter(pl.col(roles.label).is_not_null())[self.entity].null_count():
+        elif self._has_unknown_entities():
             missing["cards"] = f"Labelled rows have no {self.entity!r}."
         if self._weight is not None:
             omitted, remark = omit_for_weights(self._weight)
@@ -216,11 +221,9 @@ class FramePredictions:
         other, score = roles.compare_with, roles.score or ""
         if other is None:
             return None
-        frame = self._frame.filter(pl.col(other).is_not_null() & pl.col(score).is_not_null())
-        if not len(frame):
-            return f"No row has both {score!r} and {other!r}."
-        if problem := describe_scores(frame[other], other):
-            return problem
+        frame = self._select_compared()
+        if isinstance(frame, str):
+            return frame
         name = " ".join(filter(None, (self.name, self.version)))
         return {
             column: evaluate(
@@ -234,6 +237,15 @@ class FramePredictions:
             )
             for column, source in ((other, other), (name, score))
         }
+
+    def _select_compared(self) -> Any:
+        """Return the rows that both models scored; or why there are none."""
+        roles = self._rows.roles
+        other, score = roles.compare_with or "", roles.score or ""
+        frame = self._frame.filter(pl.col(other).is_not_null() & pl.col(score).is_not_null())
+        if not len(frame):
+            return f"No row has both {score!r} and {other!r}."
+        return describe_scores(frame[other], other) or frame
 
     def choose_groupings(self) -> list[Grouping]:
         """Return the columns to compare groups of."""

@@ -163,6 +163,17 @@ class LazyRows:
         labelled = self.counts.filter(pl.col("labelled") > 0)
         return labelled.sort("labelled", descending=True)[CURRENCY].to_list()
 
+    def count_again(self, frame: Any) -> LazyRows:
+        """Return other rows of the same report, with counts and remarks of their own."""
+        names = self.counts.columns
+        survey = aggregate(
+            frame, [PART, CURRENCY], Survey(self.roles, Period(None, None, None)), self.caller,
+            minima=[name for name in MINIMA if name in names],
+            maxima=[name for name in MAXIMA if name in names],
+        )  # fmt: skip
+        rows = dataclasses.replace(self, frame=frame, counts=kept(survey), distinct={}, remarks=())
+        return dataclasses.replace(rows, remarks=_remark(rows))
+
     def release(self) -> None:
         """Free what the engine holds of the rows."""
         if is_spark_frame(self.frame):
@@ -270,7 +281,7 @@ class _Opener:
                 rows, roles, columns.groupings, columns.candidates, columns.currency, (),
                 knowledge, counts, distinct if period.is_all else {}, self._caller,
             )  # fmt: skip
-            return dataclasses.replace(lazy, remarks=self._remark(lazy))
+            return dataclasses.replace(lazy, remarks=_remark(lazy))
         except BaseException:
             if is_spark_frame(rows):
                 rows.unpersist()
@@ -328,25 +339,28 @@ class _Opener:
             return None
         return Knowledge(as_of, total(counts, "later_labels"), total(counts, "later_frauds"))
 
-    def _remark(self, rows: LazyRows) -> tuple[str, ...]:
-        n_repeated = rows.n_rows - self._count_different(rows) if rows.roles.repeated else 0
-        oddities = Oddities(
-            missing_amounts=rows.total("missing_amounts"),
-            negative_amounts=rows.total("negative_amounts"),
-            early_labels=rows.total("early_labels"),
-            missing_times=rows.total("missing_times"),
-            placeholder_times=rows.total("placeholder_times"),
-            same_time=rows.n_rows > 1
-            and rows.roles.timestamp is not None
-            and rows.total("first") == rows.total("last"),
-            repeated=n_repeated,
-        )
-        return tuple(describe_oddities(oddities, rows.roles))
 
-    def _count_different(self, rows: LazyRows) -> int:
-        keys = rows.roles.repeated
-        counts = rows.aggregate(keys, _Count(tuple(keys)), then=_count_groups)
-        return int(counts["groups"].sum())
+def _remark(rows: LazyRows) -> tuple[str, ...]:
+    """Return the remarks about the amounts and times of rows."""
+    n_repeated = rows.n_rows - _count_different(rows) if rows.roles.repeated else 0
+    oddities = Oddities(
+        missing_amounts=rows.total("missing_amounts"),
+        negative_amounts=rows.total("negative_amounts"),
+        early_labels=rows.total("early_labels"),
+        missing_times=rows.total("missing_times"),
+        placeholder_times=rows.total("placeholder_times"),
+        same_time=rows.n_rows > 1
+        and rows.roles.timestamp is not None
+        and rows.total("first") == rows.total("last"),
+        repeated=n_repeated,
+    )
+    return tuple(describe_oddities(oddities, rows.roles))
+
+
+def _count_different(rows: LazyRows) -> int:
+    keys = rows.roles.repeated
+    counts = rows.aggregate(keys, _Count(tuple(keys)), then=_count_groups)
+    return int(counts["groups"].sum())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synfin_analytics._core.formatting import (
+    METRICS,
     format_amount,
     format_date,
     format_decimal,
@@ -22,7 +23,7 @@ from synfin_analytics.reports._maturity import describe_immature_weeks
 from synfin_analytics.reports._sources import currency_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from synfin_analytics.reports._results import ModelResults
 
@@ -82,6 +83,7 @@ def caveats(results: ModelResults) -> Iterator[str]:
     yield from _label_caveats(results)
     yield from describe_immature_weeks(results.nowcast, "fraud rates, recall and precision")
     yield from _sample_caveats(results)
+    yield from _binning_caveats(results)
     yield from ranking_caveats(results)
     yield from _threshold_caveats(results)
     yield from _comparison_caveats(results)
@@ -160,6 +162,53 @@ def _sample_caveats(results: ModelResults) -> Iterator[str]:
     n_weeks = len(results.weeks)
     if "stability" not in results.omitted and n_weeks < _FEW_WEEKS:
         yield f"The transactions cover {pluralize(n_weeks, 'week')}, too few to detect drift."
+
+
+def _binning_caveats(results: ModelResults) -> Iterator[str]:
+    """Yield how much intervals may be off because a lazy engine counted scores in bins."""
+    errors: dict[str, float] = {}
+    for metric, bootstrap in results.bootstraps.items():
+        errors[metric] = bootstrap.binning_error
+    differences: dict[str, float] = {}
+    if isinstance(results.comparison, Comparison):
+        for metric, by_model in results.comparison.bootstraps.items():
+            bounds = [bootstrap.binning_error for bootstrap in by_model.values()]
+            errors[metric] = max(errors.get(metric, 0.0), *bounds)
+            differences[metric] = sum(bounds)
+    if not any(errors.values()):
+        return
+    text = (
+        "The engine of the frame counted scores in bins for the bootstrap. Ends of intervals are "
+        f"off by at most {_list_errors(errors)}; values without resampling and all other intervals "
+        "are exact."
+    )
+    if any(differences.values()):
+        text += (
+            f" Ends of intervals of differences between the models: {_list_errors(differences)}."
+        )
+    yield text
+
+
+def _list_errors(errors: Mapping[str, float]) -> str:
+    """Return bounds by metric, rounded up."""
+    return join_words(
+        [f"{_round_up(error)} ({METRICS[metric][0]})" for metric, error in errors.items() if error]
+    )
+
+
+def _round_up(error: float) -> str:
+    """Return a bound with two significant digits that is not smaller.
+
+    Examples
+    --------
+    >>> _round_up(0.00121)
+    '0.0013'
+    """
+    rounded = f"{error:.1e}"
+    if float(rounded) < error:
+        digits, exponent = rounded.split("e")
+        rounded = f"{float(digits) + 0.1:.1f}e{exponent}"
+    return f"{float(rounded):.2g}"
 
 
 def _count_clusters(what: str, count: int, noun: str) -> str:

@@ -422,26 +422,48 @@ def _restrict_to_known(
 def _check_scores(frame: pl.DataFrame, label: str, score: str, remarks: list[str]) -> pl.DataFrame:
     """Return the rows that have a score, or no label; scores are from 0 to 1."""
     missing = frame[label].is_not_null() & frame[score].is_null()
-    n_missing = int(missing.sum())
-    if frame[score].null_count() == len(frame):
-        raise ArgumentError(f"Column {score!r} must hold scores; all of its values are missing.")
-    if problem := describe_scores(frame[score], score):
+    n_missing, n_labelled = int(missing.sum()), len(frame) - frame[label].null_count()
+    low, high = _score_range(frame[score])
+    remarks += remark_scores(score, low, high, n_missing, n_labelled)
+    return frame.filter(~missing) if n_missing else frame
+
+
+def remark_scores(
+    name: str, low: float | None, high: float | None, n_missing: int, n_labelled: int
+) -> list[str]:
+    """Return what is odd about scores.
+
+    Parameters
+    ----------
+    name
+        Column of the scores.
+    low, high
+        The lowest and the highest; None if all are missing.
+    n_missing, n_labelled
+        Labelled rows without a score, and all labelled rows.
+
+    Raises
+    ------
+    ArgumentError
+        All scores are missing, or one is not from 0 to 1.
+    """
+    if low is None or high is None:
+        raise ArgumentError(f"Column {name!r} must hold scores; all of its values are missing.")
+    if problem := describe_score_range(low, high, name):
         raise ArgumentError(problem)
+    remarks = []
     if n_missing:
-        n_labelled = len(frame) - frame[label].null_count()
         remarks.append(
             f"{n_missing:,} of {pluralize(n_labelled, 'labelled row')} {has(n_missing)} no score "
-            f"(missing or NaN in {score!r}) and {is_(n_missing)} left out of all numbers. If the "
+            f"(missing or NaN in {name!r}) and {is_(n_missing)} left out of all numbers. If the "
             "model fails on such transactions, the report is too favourable."
         )
-        frame = frame.filter(~missing)
-    scores = frame[score].drop_nulls()
-    if scores.n_unique() == 1:
+    if low == high:
         remarks.append(
-            f"All scores are {format_number(float(scores[0]), 3)}: a constant does not rank "
+            f"All scores are {format_number(low, 3)}: a constant does not rank "
             "transactions, so the metrics are those of a model that knows nothing."
         )
-    return frame
+    return remarks
 
 
 def describe_scores(scores: pl.Series, name: str) -> str:
@@ -453,12 +475,26 @@ def describe_scores(scores: pl.Series, name: str) -> str:
     Column 'p' must hold scores from 0 to 1; got 12.5 to 80. They look like percentages: divide \
 them by 100.
     """
-    low, high = (float(value) for value in (scores.min(), scores.max()))  # type: ignore[arg-type]
+    low, high = _score_range(scores)
+    return "" if low is None or high is None else describe_score_range(low, high, name)
+
+
+def _score_range(scores: pl.Series) -> tuple[float | None, float | None]:
+    """Return the lowest and the highest score; None if there is none."""
+    low, high = (
+        None if value is None else float(value)  # type: ignore[arg-type]
+        for value in (scores.min(), scores.max())
+    )
+    return low, high
+
+
+def describe_score_range(low: float, high: float, name: str) -> str:
+    """Return what is wrong with scores from one number to another; "" if they are from 0 to 1."""
     if low >= 0 and high <= 1:
         return ""
     remedy = "Infinite scores cannot be ranked: replace or drop them."
     if np.isfinite([low, high]).all():
-        remedy = score_remedy(scores.to_numpy())
+        remedy = score_remedy(np.array([low, high]))
     # Few digits would hide what is beyond 0 or 1 by rounding.
     write = repr if low > -1 and high < 2 else "{:g}".format
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
@@ -35,6 +36,12 @@ from synfin_analytics.reports._database import (
 from synfin_analytics.reports._estimator import LABEL, SCORE, score_rows
 from synfin_analytics.reports._frame import FramePredictions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
+from synfin_analytics.reports._lazy_predictions import (
+    LazyPredictions,
+    NeedsMemory,
+    check_lazy_scores,
+)
+from synfin_analytics.reports._lazy_rows import closing_rows, open_lazy_rows
 from synfin_analytics.reports._loaded import group_columns
 from synfin_analytics.reports._page import Finding, Report, versions_table
 from synfin_analytics.reports._reading import read_rows
@@ -55,6 +62,8 @@ if TYPE_CHECKING:
     from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import ArrayLike
     from synfin_analytics.metrics._weights import Weight
+    from synfin_analytics.reports._lazy_rows import LazyRows
+    from synfin_analytics.reports._rows import Rows
     from synfin_analytics.reports._sources import ModelSource
 
 
@@ -458,8 +467,8 @@ def model_report(
     ----------
     df
         A row for each transaction: a frame of pandas, polars (eager or lazy), pyarrow, DuckDB,
-        Dask or PySpark, or the path of a file that :func:`load_df` reads. Its columns are read into
-        memory. For a model in the database, its name.
+        Dask or PySpark, or the path of a file that :func:`load_df` reads. For a model in the
+        database, its name. See the notes for which lazy frames count for themselves.
     model_version
         Version of a model in the database.
     label, score
@@ -541,6 +550,16 @@ def model_report(
         true or false; cells of a column are not what it means, a column that ``as_of`` needs is
         missing, or a column of ``by`` identifies a person.
 
+    Notes
+    -----
+    A polars LazyFrame, DuckDB, Dask or PySpark counts for itself, so that what reaches this process
+    is at most a row for each distinct score, and one for each customer and bin of scores. It does
+    so if customers or ``cluster`` are given and known for each labelled row; labels are booleans or
+    numbers, or of the type of ``pos_label``; scores, amounts and weights are numbers; times are
+    dates or times in UTC; and other columns hold single texts, numbers or booleans. All other rows
+    are read into memory. Bootstraps of areas count scores in bins, as those of :func:`evaluate`
+    with a lazy frame; a caveat of the report says by how much intervals are off at most.
+
     Examples
     --------
     >>> import polars as pl
@@ -594,8 +613,8 @@ def model_report(
         "separator": separator, "encoding": encoding, "decimal": decimal, "thousands": thousands,
         "date_format": date_format, "timezone": timezone,
     }  # fmt: skip
-    described = {"pos_label": pos_label, "name": name, "version": version or None}
-    given = {**columns, **described, "compare_with": compare_with, **texts}
+    model: dict[str, Any] = {"pos_label": pos_label, "name": name, "version": version or None}
+    given = {**columns, **model, "compare_with": compare_with, **texts}
     given = {key: value for key, value in given.items() if value is not None}
     if label is None and score is None and (model_version is not None or not is_frame(df)):
         return _report_stored(df, model_version, by, session, archive, options, given, cache=cache)
@@ -603,26 +622,31 @@ def model_report(
     label_weights = weight if isinstance(weight, Mapping) else None
     if label_weights is not None:
         columns["weight"] = None
-    rows = read_rows(
-        df,
-        Roles(**columns, entity=entity, cluster=cluster, compare_with=compare_with),  # type: ignore[arg-type]
-        by=by, period=options.period, as_of=options.known, pos_label=pos_label,
-        options=ReadOptions(**texts), caller="model_report",
-    )  # fmt: skip
-    source = FramePredictions(
-        rows,
-        check_string(score if name is None else name, "name", example="forest"),
-        version,
-        confidence_level=confidence_level,
-        label_weights=label_weights,
-        missing={},
-    )
-    if rows.by is not None:
-        given["by"] = rows.by
-    provenance = Provenance.from_data(
-        df, len(rows.frame), "model_report", given | options.changed()
-    )
-    return _report(source, options, rows.by, provenance)
+    arguments: dict[str, Any] = {
+        "by": by, "period": options.period, "as_of": options.known, "pos_label": pos_label,
+        "options": ReadOptions(**texts), "caller": "model_report",
+    }  # fmt: skip
+    roles = Roles(**columns, entity=entity, cluster=cluster, compare_with=compare_with)  # type: ignore[arg-type]
+    described: dict[str, Any] = {
+        "name": check_string(score if name is None else name, "name", example="forest"),
+        "version": version, "confidence_level": confidence_level, "label_weights": label_weights,
+        "missing": {},
+    }  # fmt: skip
+
+    def report(source: ModelSource, rows: Rows | LazyRows) -> ModelReport:
+        call = given | ({} if rows.by is None else {"by": rows.by}) | options.changed()
+        provenance = Provenance.from_data(df, rows.n_rows, "model_report", call)
+        return _report(source, options, rows.by, provenance)
+
+    with (
+        contextlib.suppress(NeedsMemory),
+        closing_rows(open_lazy_rows(df, roles, **arguments)) as opened,
+    ):
+        if opened is not None:
+            lazy_rows = check_lazy_scores(opened)
+            return report(LazyPredictions(lazy_rows, **described), lazy_rows)
+    rows = read_rows(df, roles, **arguments)
+    return report(FramePredictions(rows, **described), rows)
 
 
 def _check_frame_call(
