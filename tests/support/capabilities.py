@@ -213,8 +213,8 @@ CALLS: dict[str, Call] = {
             customer="customer_id",
             n_resamples=50,
         ),
-        "in several counts: a row for each distinct score, also by group, and for each customer "
-        "and bin of scores, of which random scores of 64 transactions are nearly all in their own",
+        "several counts, together more than the rows here: for each distinct score, by group too, "
+        "and for each customer and bin of scores",
     ),
     "rules_report": Call(
         lambda df, _: sa.rules_report(df, {"large": "amount > 200"}),
