@@ -28,8 +28,8 @@ Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
 
 #: Engines whose frames the metrics accept, for messages.
 ENGINES = "pandas, polars, pyarrow, DuckDB, Dask or PySpark"
-#: Characters that make DuckDB and Spark read a name as an expression.
-_EXPRESSION_CHARACTERS = re.compile(r"[.`\"]")
+#: What makes DuckDB and Spark read a name as an expression, and DuckDB trim it.
+_EXPRESSION_CHARACTERS = re.compile(r"[.`\"]|^\s|\s$")
 _TRUNCATION_UNITS = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
 _TEXT_TIMES = (
     " Convert the text to timestamps first, such as with polars' .str.to_datetime() or "

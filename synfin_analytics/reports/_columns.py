@@ -73,6 +73,7 @@ class ReportColumns:
         by: By,
         bins: Sequence[str] = (),
         keep: Sequence[str] = (),
+        period: tuple[dt.datetime | None, dt.datetime | None] = (None, None),
         as_of: dt.datetime | None = None,
         options: ReadOptions | None = None,
         caller: str,
@@ -84,8 +85,13 @@ class ReportColumns:
         NotFoundError
             There is no such column; the message suggests the nearest.
         ArgumentError
-            ``data`` is no frame, ``as_of`` lacks a column, or a column to group by names persons.
+            ``data`` is no frame, ``period`` or ``as_of`` lacks a column, a column to group by names
+            persons, or a column has a name of ours.
         """
+        if period != (None, None) and roles.timestamp is None:
+            raise ArgumentError(
+                "`start` and `end` need the column of times: pass its name as timestamp=."
+            )
         if as_of is not None and None in (roles.timestamp, roles.label_available_at):
             raise ArgumentError(
                 "`as_of` needs the times of the transactions and of their labels: pass the names "
@@ -116,7 +122,11 @@ class ReportColumns:
         candidates = tuple(
             name for name in DEFAULT_COLUMNS if name in names and name not in personal
         )
-        return cls(place, roles, currency, groupings, candidates, tuple(bins), tuple(keep), is_path)
+        columns = cls(
+            place, roles, currency, groupings, candidates, tuple(bins), tuple(keep), is_path
+        )
+        _check_names(columns.names)
+        return columns
 
     @property
     def grouped(self) -> tuple[str, ...]:
@@ -134,6 +144,15 @@ class ReportColumns:
         """All columns, each once."""
         columns = [*self.roles.given.values(), *self.grouped, *self.bins, *self.keep]
         return list(dict.fromkeys(columns))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise an ArgumentError for a column with a name of ours."""
+    for name in names:
+        if name.startswith("__"):
+            raise ArgumentError(
+                f"Names of columns must not begin with two underscores; got {name!r}. Rename it."
+            )
 
 
 def _constant_currency(roles: Roles, names: Sequence[str], place: str) -> tuple[Roles, str | None]:

@@ -37,11 +37,9 @@ from synfin_analytics.reports._lazy_survey import (
 from synfin_analytics.reports._lazy_types import open_lazily, transform
 from synfin_analytics.reports._reading import (
     CellReader,
-    check_names,
     check_persons,
     no_rows_error,
     nothing_known_error,
-    require_times,
 )
 from synfin_analytics.reports._remarks import Oddities, describe_oddities
 from synfin_analytics.reports._rows import describe_missing_times
@@ -236,14 +234,12 @@ def open_lazy_rows(
     """
     options = options or ReadOptions()
     columns = ReportColumns.parse(
-        data, roles, by=by, bins=bins, keep=keep, as_of=as_of, options=options, caller=caller
-    )
+        data, roles, by=by, bins=bins, keep=keep, period=period, as_of=as_of, options=options,
+        caller=caller,
+    )  # fmt: skip
     opened = open_lazily(data, columns, pos_label, options, caller)
     if opened is None:
         return None
-    check_names(columns.names)
-    if period != (None, None):
-        require_times(columns.roles)
     df, conversion = opened
     with translate_engine_errors():
         base = transform(_select(df, columns.names), conversion)

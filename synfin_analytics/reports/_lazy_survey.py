@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +130,6 @@ class Survey:
             "returned": _count(fraud & returned),
             "missing_amounts": _count(number.is_null()),
             "negative_amounts": _count(amount < 0),
-            "infinite_amounts": _count((amount == math.inf) | (amount == -math.inf)),
             "lowest_amount": number,
             "highest_amount": number,
         }

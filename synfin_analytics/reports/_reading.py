@@ -28,7 +28,7 @@ from synfin_analytics.reports._sources import Knowledge, format_as_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from synfin_analytics._core.validation.spec import Kind
     from synfin_analytics.reports._cells import Cells
@@ -107,8 +107,9 @@ def read_rows(
     """
     options = options or ReadOptions()
     columns = ReportColumns.parse(
-        data, roles, by=by, bins=bins, keep=keep, as_of=as_of, options=options, caller=caller
-    )
+        data, roles, by=by, bins=bins, keep=keep, period=period, as_of=as_of, options=options,
+        caller=caller,
+    )  # fmt: skip
     roles, grouped = columns.roles, columns.grouped
     encoded = roles.identifiers - {*grouped, *bins, *keep}
     cells = read_cells(data, columns.names, encoded, options, caller, is_path=columns.is_path)
@@ -116,7 +117,6 @@ def read_rows(
         raise no_rows_error(columns.place)
     frame = CellReader(cells, columns.place, options).read(roles, bins, keep, pos_label)
     texts = {name: codes.texts for name, codes in cells.codes.items()}
-    check_names(frame.columns)
     for name in grouped:
         check_persons(frame[name])
     if roles.currency is None and _CURRENCY in frame.columns:
@@ -161,15 +161,6 @@ def identifies_persons(cells: pl.Series, n_distinct: int | None = None) -> bool:
         cells = cells.alias("values")  # a name alone, such as "client", does not make a person
     targets = suggest_columns(cells.head(_SAMPLE_ROWS).to_frame()).mapping.values()
     return not {"customer_id", "card_id", "transaction_id"}.isdisjoint(targets)
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raise an ArgumentError for a column with a name of ours."""
-    for name in names:
-        if name.startswith("__") and name != _CURRENCY:
-            raise ArgumentError(
-                f"Names of columns must not begin with two underscores; got {name!r}. Rename it."
-            )
 
 
 def check_persons(cells: pl.Series, n_distinct: int | None = None) -> None:
@@ -327,7 +318,7 @@ class CellReader:
             Cells are not of this kind; the message has their rows.
         """
         spec = ColumnSpec(name, kind, _TYPES[kind])
-        pieces = tuple(self._cells.pieces(name))
+        pieces = tuple(map(_fill_nan, self._cells.pieces(name)))
         validated = validate_column(pieces, spec, options=options)
         series = validated.cells.alias(name)
         errors, n_texts = [], 0
@@ -357,6 +348,13 @@ class CellReader:
         return series.fill_nan(None) if kind == "number" else series
 
 
+def _fill_nan(piece: Any) -> Any:
+    """Return a part of a column, in which NaN of a type of numbers is missing."""
+    if isinstance(piece, pl.Series) and piece.dtype.is_float():
+        return piece.fill_nan(None)
+    return piece
+
+
 _BOOLEANS = {"true", "t", "1", "1.0", "false", "f", "0", "0.0", ""}
 
 
@@ -378,15 +376,6 @@ def nothing_known_error(as_of: dt.datetime) -> ArgumentError:
     return ArgumentError(f"There are no rows to report on before `as_of`, {format_as_of(as_of)}.")
 
 
-def require_times(roles: Roles) -> str:
-    """Return the column of times that a period needs."""
-    if roles.timestamp is None:
-        raise ArgumentError(
-            "`start` and `end` need the column of times: pass its name as timestamp=."
-        )
-    return roles.timestamp
-
-
 def _restrict(
     frame: pl.DataFrame, roles: Roles, period: tuple[dt.datetime | None, dt.datetime | None]
 ) -> pl.DataFrame:
@@ -394,7 +383,7 @@ def _restrict(
     start, end = period
     if start is None and end is None:
         return frame
-    moment = pl.col(require_times(roles))
+    moment = pl.col(roles.timestamp or "")
     conditions = [] if start is None else [moment >= start]
     conditions += [] if end is None else [moment < end]
     frame = frame.filter(*conditions)

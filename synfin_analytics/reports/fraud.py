@@ -248,7 +248,7 @@ def fraud_report(
         parsed (texts of amounts, times or labels without ``pos_label``; Python objects), if
         ``timezone`` is given, or if times depend on the engine's time zone and that is not UTC;
         those of files and frames in memory always are. DuckDB and Spark read them for names with a
-        dot, a quotation mark or a backtick, too.
+        dot, a quotation mark or a backtick, or with white space at an end, too.
     label
         Column of the labels of ``df``: true or 1 for fraud, missing for no label.
     timestamp, amount, customer, merchant, currency, status, fraud_type, label_available_at

@@ -176,6 +176,30 @@ def test_times_of_placeholders_are_left_out(rows, year):
     assert_same(fraud_report(frame.lazy(), **ROLES), fraud_report(frame, **ROLES))
 
 
+@pytest.mark.parametrize("engine", ["polars lazy", "duckdb"])
+def test_labels_that_are_nan_are_missing(rows, engine):
+    labels = pl.col("is_fraud").cast(pl.Float64).fill_null(float("nan"))
+    frame = rows.with_columns(labels.alias("is_fraud"))
+    expected = fraud_report(rows, **ROLES)
+    assert expected.overall["labelled"].item() < len(rows)
+    assert_same(fraud_report(frame, **ROLES), expected)
+    assert_same(fraud_report(ENGINES[engine](frame), **ROLES), expected)
+
+
+@pytest.mark.parametrize("name", [" channel", "channel\t", "channel\u3000"])
+def test_names_may_begin_or_end_with_white_space(rows, convert, name):
+    frame = rows.rename({"channel": name})
+    options = {"label": "is_fraud", "by": [name]}
+    assert_same(fraud_report(convert(frame), **options), fraud_report(frame, **options))
+
+
+@pytest.mark.parametrize("engine", ["polars", "polars lazy"])
+def test_names_of_ours_are_refused_before_cells_are_read(rows, engine):
+    frame = ENGINES[engine](rows.with_columns(__x=pl.lit("a"), is_fraud=pl.lit(2)))
+    with pytest.raises(ArgumentError, match="must not begin with two underscores; got '__x'"):
+        fraud_report(frame, label="is_fraud", by=["__x"])
+
+
 def test_texts_that_must_be_parsed_are_read_into_memory(rows, counted):
     frame = rows.with_columns(pl.format("{} EUR", "amount").alias("amount")).lazy()
     with pytest.raises(AssertionError):
