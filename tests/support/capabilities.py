@@ -166,6 +166,10 @@ CALLS: dict[str, Call] = {
     "time_split": Call(
         lambda df, _: sa.time_split(df), "a row for each part of the split; sets stay lazy"
     ),
+    "PrequentialSplit.folds": Call(
+        lambda df, _: list(sa.PrequentialSplit(3).folds(df))[-1],
+        "a row for each fold, and for each combination of parts in them; sets stay lazy",
+    ),
     "engineer_features": Call(lambda df, _: sa.engineer_features(df), _FEATURES),
     "engineer_features(output=…)": Call(
         lambda df, place: sa.engineer_features(df, output=place.folder / "features"),
@@ -249,16 +253,23 @@ def _load(df: Any, place: Place) -> object:
 
 
 def public_functions() -> set[str]:
-    """Return the names of public functions whose first parameter is a frame of rows."""
+    """Return the names of public functions and methods whose first parameter is a frame of rows."""
     functions = set()
     for name in dir(sa):
         value = getattr(sa, name)
-        if (
-            inspect.isfunction(value)
-            and next(iter(inspect.signature(value).parameters), "") == "df"
-        ):
-            functions.add(name)
+        methods = vars(value) if inspect.isclass(value) else {}
+        named = {name: value} | {f"{name}.{method}": methods[method] for method in methods}
+        functions |= {
+            name for name, function in named.items() if _first_parameter(function) == "df"
+        }
     return functions
+
+
+def _first_parameter(function: object) -> str:
+    if not inspect.isfunction(function):
+        return ""
+    names = (name for name in inspect.signature(function).parameters if name != "self")
+    return next(names, "")
 
 
 # -- Measuring and writing -------------------------------------------------------------------------
