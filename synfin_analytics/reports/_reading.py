@@ -12,7 +12,7 @@ import polars as pl
 from synfin_analytics._core.formatting import format_number, join_words, pluralize
 from synfin_analytics._core.validation.numeric import has_decimal_points
 from synfin_analytics._core.validation.options import ReadOptions
-from synfin_analytics._core.validation.outcome import CellErrors, summarize
+from synfin_analytics._core.validation.outcome import CellErrors, printable, summarize
 from synfin_analytics._core.validation.spec import ColumnSpec
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.exceptions import ArgumentError
@@ -28,7 +28,7 @@ from synfin_analytics.reports._sources import Knowledge, format_as_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from synfin_analytics._core.validation.spec import Kind
     from synfin_analytics.reports._cells import Cells
@@ -283,7 +283,8 @@ class CellReader:
                 len(values) == 2
                 and not {str(value).strip().lower() for value in values} < _BOOLEANS
             ):
-                rare = series.drop_nulls().value_counts(sort=True)[name][-1]  # as fraud is
+                counts = series.drop_nulls().value_counts(sort=True, name="__count")
+                rare = counts[name][-1]  # as fraud is
                 raise ArgumentError(
                     f"Column {name!r} must be a label (true or false, 1 or 0, or missing); it "
                     f"holds {join_words([*map(repr, values.sort())])}. Say which one means fraud, "
@@ -329,7 +330,7 @@ class CellReader:
                     for cell, wrong in zip(_cells(pieces), mask, strict=True)
                     if wrong
                 ]  # fmt: skip
-                texts = [cell for cell in cells if isinstance(cell, str)]
+                texts = [cell for cell in cells if type(cell) is str]  # no printed time
                 n_texts += len(texts)
                 rows = pl.Series(mask.arg_true())
                 personal = name in self._personal or identifies_persons(
@@ -359,11 +360,16 @@ _BOOLEANS = {"true", "t", "1", "1.0", "false", "f", "0", "0.0", ""}
 
 
 def _cells(pieces: Sequence[Any]) -> list[Any]:
+    """Return cells as Python objects; times as what prints them, since Python lacks some."""
     return [
         cell
         for piece in pieces
-        for cell in (piece.to_list() if isinstance(piece, pl.Series) else piece)
+        for cell in (_to_list(piece) if isinstance(piece, pl.Series) else piece)
     ]
+
+
+def _to_list(cells: pl.Series) -> Iterable[Any]:
+    return printable(cells) if cells.dtype.is_temporal() else cells.to_list()
 
 
 def no_rows_error(place: str) -> ArgumentError:

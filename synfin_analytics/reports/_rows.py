@@ -194,7 +194,7 @@ class Rows:
         """Return the distinct currencies of rows, the most frequent first."""
         if self.roles.currency is None:
             return [self.currency]
-        counts = rows[self.roles.currency].value_counts(sort=True)
+        counts = rows[self.roles.currency].value_counts(sort=True, name="__count")
         return counts[self.roles.currency].to_list()
 
     def with_losses(self) -> pl.DataFrame:

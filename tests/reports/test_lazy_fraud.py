@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -191,6 +192,37 @@ def test_names_may_begin_or_end_with_white_space(rows, convert, name):
     frame = rows.rename({"channel": name})
     options = {"label": "is_fraud", "by": [name]}
     assert_same(fraud_report(convert(frame), **options), fraud_report(frame, **options))
+
+
+@pytest.mark.parametrize("engine", ["polars", "polars lazy", "duckdb"])
+@pytest.mark.parametrize("zone", [None, "America/New_York"])
+def test_times_that_a_zone_moves_to_the_year_10000_are_refused(engine, zone):
+    last = pl.Series(["9999-12-31 23:59"]).str.to_datetime().dt.replace_time_zone(zone)
+    df = ENGINES[engine](pl.DataFrame({"is_fraud": [True], "timestamp": last}))
+    timezone = None if zone else "America/New_York"
+    with pytest.raises(ArgumentError, match="timestamp: is outside the years 1 to 9999"):
+        fraud_report(df, label="is_fraud", timestamp="timestamp", timezone=timezone)
+
+
+@pytest.mark.parametrize("cell", ["'infinity'::timestamp", "'20000-01-01'::timestamp"])
+def test_times_that_python_lacks_are_refused(cell):
+    relation = duckdb.connect().sql(f"SELECT true AS is_fraud, {cell} AS moment")
+    with pytest.raises(ArgumentError, match="moment: is outside the years 1 to 9999") as raised:
+        fraud_report(relation, label="is_fraud", timestamp="moment")
+    with pytest.raises(ArgumentError) as expected:
+        fraud_report(relation.to_arrow_table(), label="is_fraud", timestamp="moment")
+    assert str(raised.value) == str(expected.value)
+    assert "date_format" not in str(expected.value)
+
+
+@pytest.mark.parametrize("engine", ["polars", "polars lazy"])
+def test_a_column_may_be_named_count(rows, engine):
+    frame = ENGINES[engine](rows.rename({"currency": "count"}))
+    report = fraud_report(frame, label="is_fraud", amount="amount", currency="count", by=[])
+    assert len(report.amounts) == 3
+    labels = ENGINES[engine](pl.DataFrame({"count": [3, 3, 4]}))
+    with pytest.raises(ArgumentError, match="such as pos_label=4"):
+        fraud_report(labels, label="count")
 
 
 @pytest.mark.parametrize("engine", ["polars", "polars lazy"])

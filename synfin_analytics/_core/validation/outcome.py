@@ -169,7 +169,7 @@ class CellErrors:
         if closed_set:
             samples = tuple(map(repr, values.unique(maintain_order=True)))
         else:
-            samples = tuple(_shorten(cell, quoted=True) for cell in _printable(cells[:MAX_SAMPLES]))
+            samples = tuple(_shorten(cell, quoted=True) for cell in printable(cells[:MAX_SAMPLES]))
         return cls(column, reason, rows, values, samples, closed_set)
 
 
@@ -210,10 +210,10 @@ def to_text(cells: pl.Series | Sequence[Any]) -> pl.Series:
     """Return cells as short texts to print anywhere: no control characters, no surrogates."""
     if isinstance(cells, pl.Series) and cells.dtype.is_numeric():
         return cells.cast(pl.String).fill_null("NULL")
-    return pl.Series([_shorten(cell) for cell in _printable(cells)], dtype=pl.String)
+    return pl.Series([_shorten(cell) for cell in printable(cells)], dtype=pl.String)
 
 
-def _printable(cells: pl.Series | Sequence[Any]) -> Iterable[Any]:
+def printable(cells: pl.Series | Sequence[Any]) -> Iterable[Any]:
     """Return cells that Python can print: not every timestamp of polars is one of Python's."""
     if not isinstance(cells, pl.Series):
         return cells

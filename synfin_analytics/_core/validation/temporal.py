@@ -225,6 +225,8 @@ def localise(validated: ValidatedColumn, is_naive: pl.Series, timezone: str) -> 
     skipped = f"does not exist in {timezone}, where the clocks went forward"
     repeated = f"is ambiguous in {timezone}, where the clocks went back: add its offset"
     validated.reject(lost & ~ambiguous, skipped).reject(ambiguous, repeated)
+    inside, _ = _inside_years(validated.cells)  # the offset may have moved it out of them
+    validated.reject(~inside, OUT_OF_YEARS)
 
 
 def _parse_iso_timestamps(texts: pl.Series) -> ValidatedColumn:
