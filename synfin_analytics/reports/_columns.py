@@ -119,8 +119,9 @@ class ReportColumns:
         groupings = (
             None if by is None else check_groupings(by, names, personal, place, roles.numbers)
         )
+        excluded = personal | roles.numbers
         candidates = tuple(
-            name for name in DEFAULT_COLUMNS if name in names and name not in personal
+            name for name in DEFAULT_COLUMNS if name in names and name not in excluded
         )
         columns = cls(
             place, roles, currency, groupings, candidates, tuple(bins), tuple(keep), is_path

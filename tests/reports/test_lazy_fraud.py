@@ -226,6 +226,13 @@ def test_a_column_may_be_named_count(rows, engine):
 
 
 @pytest.mark.parametrize("engine", ["polars", "polars lazy"])
+def test_labels_are_no_groups_that_the_report_chooses(engine):
+    frame = pl.DataFrame({"channel": [1, 0, None], "merchant_category": ["a", "b", "b"]})
+    report = fraud_report(ENGINES[engine](frame), label="channel")
+    assert list(report.rates) == ["merchant_category"]
+
+
+@pytest.mark.parametrize("engine", ["polars", "polars lazy"])
 def test_names_of_ours_are_refused_before_cells_are_read(rows, engine):
     frame = ENGINES[engine](rows.with_columns(__x=pl.lit("a"), is_fraud=pl.lit(2)))
     with pytest.raises(ArgumentError, match="must not begin with two underscores; got '__x'"):
