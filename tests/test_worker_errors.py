@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import re
 import subprocess
@@ -24,6 +25,7 @@ from synfin_analytics import (
     engineer_features,
     fit_baseline,
     fraud_rate,
+    fraud_report,
     handbook_features,
     score,
     time_split,
@@ -98,8 +100,11 @@ def sentence(package):
 
 
 def test_a_worker_of_dask_without_a_package_says_what_to_do(lacking, payments):
+    report = functools.partial(
+        fraud_report, label="is_fraud", timestamp="timestamp", amount="amount"
+    )
     # Without polars, workers can count what `fraud_rate` and `time_split` need.
-    calls = [fraud_rate, time_split] if lacking == "synfin_analytics" else []
+    calls = [fraud_rate, time_split, report] if lacking == "synfin_analytics" else []
     for call in [detect_patterns, fit_baseline, *calls]:
         with pytest.raises(ConfigurationError, match=sentence(lacking)):
             call(on_dask(payments))
