@@ -229,7 +229,7 @@ def test_a_column_may_be_named_count(rows, engine):
 def test_labels_are_no_groups_that_the_report_chooses(engine):
     frame = pl.DataFrame({"channel": [1, 0, None], "merchant_category": ["a", "b", "b"]})
     report = fraud_report(ENGINES[engine](frame), label="channel")
-    assert list(report.rates) == ["merchant_category"]
+    assert list(report.rates) == ["merchant category"]
 
 
 @pytest.mark.parametrize("engine", ["polars", "polars lazy"])
