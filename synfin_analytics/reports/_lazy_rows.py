@@ -261,7 +261,7 @@ class _Opener:
         rows = self._base if period.is_all else transform(self._base, KeepRows(roles, period))
         if is_spark_frame(rows):
             # The report counts these few columns often; computing them once is cheaper.
-            rows = _persist(rows)
+            rows = _persist(rows, roles.customer)
         try:
             base = rows if period.is_all else self._base
             survey = aggregate(
@@ -423,7 +423,11 @@ def _select(df: Any, names: list[str]) -> Any:
     return nw.from_native(df).select(*names).to_native()
 
 
-def _persist(df: Any) -> Any:
+def _persist(df: Any, customer: str | None) -> Any:
+    """Keep the rows of a frame of Spark, those of a customer together."""
     from pyspark import StorageLevel
 
+    if customer is not None:
+        # Rates are counted by customer for their intervals: each would shuffle the rows anew.
+        df = df.repartition(df[f"`{customer}`"])
     return df.persist(StorageLevel.MEMORY_AND_DISK)
