@@ -31,8 +31,8 @@ def collect_compact(frame: Frame) -> nw.DataFrame[Any]:
     Examples
     --------
     >>> frame = nw.from_native(pl.LazyFrame({"score": [0.5, 0.25], "count": [1, 300]}))
-    >>> collect_compact(frame).schema
-    Schema({'score': Float64, 'count': Int16})
+    >>> collect_compact(frame)["count"].dtype
+    Int16
     """
     parts = [_shrink(part) for part in _read(frame)]
     compact: nw.DataFrame[Any] = nw.from_native(
