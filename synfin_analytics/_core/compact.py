@@ -12,6 +12,7 @@ import pyarrow as pa
 from synfin_analytics._core.dataframes import collect, has_utc_session
 from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.partitions import spark_tables
+from synfin_analytics._core.release import release_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,8 @@ def collect_compact(frame: Frame) -> nw.DataFrame[Any]:
     compact: nw.DataFrame[Any] = nw.from_native(
         parts[0] if len(parts) == 1 else pl.concat(parts, how="vertical_relaxed"), eager_only=True
     )
+    # What the parts took in the types of the engine would stay with this process otherwise.
+    release_memory()
     return compact
 
 

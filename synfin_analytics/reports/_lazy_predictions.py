@@ -13,6 +13,7 @@ import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import Period
+from synfin_analytics._core.release import release_memory
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import group_key
 from synfin_analytics.reports._frame import FramePredictions
@@ -163,6 +164,7 @@ class LazyPredictions(FramePredictions):
 
     def evaluate_groups(self, by: Grouping, threshold: Threshold) -> GroupedEvaluation:
         """Evaluate each group."""
+        release_memory()
         grouped = super().evaluate_groups(by, threshold)
         counts = grouped.overall.counts
         if counts.weighted or counts.fingerprint != self._evaluation.counts.fingerprint:
