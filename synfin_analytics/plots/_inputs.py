@@ -134,14 +134,18 @@ def thin_points(
     values = np.stack([np.nan_to_num(np.asarray(line, np.float64), nan=-axis)
                        for line, axis in zip(lines, axes, strict=True)])  # fmt: skip
     lengths = np.asarray(axes, np.float64)[:, None]
-    tolerance = np.clip(
-        _VALUE_TOLERANCE * np.abs(values), _MIN_TOLERANCE * lengths, _MAX_TOLERANCE * lengths
-    )
-    tolerance = np.where(values > lengths, _BEYOND_TOLERANCE * values, tolerance)
     points, point = [0, size - 1, *keep], 0
-    while (point := _next_moved(values, tolerance[:, point, None], point)) < size:
+    while (point := _next_moved(values, _tolerance(values[:, point, None], lengths), point)) < size:
         points.append(point)
     return np.unique(np.asarray(points, np.intp))
+
+
+def _tolerance(value: Floats, length: Floats) -> Floats:
+    """Return how far each line may move away from its value at a point."""
+    tolerance = np.clip(
+        _VALUE_TOLERANCE * np.abs(value), _MIN_TOLERANCE * length, _MAX_TOLERANCE * length
+    )
+    return np.where(value > length, _BEYOND_TOLERANCE * value, tolerance)
 
 
 def thin_curve(
