@@ -430,4 +430,5 @@ def _persist(df: Any, customer: str | None) -> Any:
     if customer is not None:
         # Rates are counted by customer for their intervals: each would shuffle the rows anew.
         df = df.repartition(df[f"`{customer}`"])
-    return df.persist(StorageLevel.MEMORY_AND_DISK)
+    with translate_engine_errors():  # Spark computes a frame of local rows as it plans it
+        return df.persist(StorageLevel.MEMORY_AND_DISK)
