@@ -25,13 +25,13 @@ from synfin_analytics._core.dataframes import (
     is_invalid_label,
     label_to_float,
     normalize_types,
-    open_frame,
     rename_for_engine,
     time_literal,
     to_numpy_float,
     to_numpy_time,
     to_utc,
 )
+from synfin_analytics._core.lazy_frames import select_columns, transform_rows
 from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import (
@@ -58,7 +58,7 @@ from synfin_analytics.metrics._timeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from synfin_analytics._core.dataframes import Frame
     from synfin_analytics.metrics._timeline import Columns, Lengths
@@ -114,7 +114,7 @@ class LazyRows:
         native, names = rename_for_engine(df, available, caller)
         columns_in_engine = columns.rename(names)
         stats = aggregate_counts(
-            _prepare(_select(native, columns_in_engine.names), columns_in_engine),
+            _prepare(select_columns(native, columns_in_engine.names), columns_in_engine),
             [_TIME, _LABEL, *columns_in_engine.times],
             [],
             functools.partial(_select_statistics, times=columns_in_engine.times),
@@ -164,7 +164,7 @@ class LazyRows:
 
     def _read(self) -> Any:
         """Return only what decides about rows, from the columns of the split."""
-        return _prepare(_select(self.native, self.columns.names), self.columns)
+        return _prepare(select_columns(self.native, self.columns.names), self.columns)
 
     def _count_parts(self, folds: list[_Fold]) -> list[dict[str, Count]]:
         """Count the rows of each part of each fold, by one query; the tests are complete."""
@@ -206,14 +206,14 @@ class LazyRows:
 
     def _training_rows(self, fold: _Fold) -> Any:
         rows = _prepare(self.native, self.columns)
-        return self._finish(_transform(rows, functools.partial(_keep_training, fold=fold)))
+        return self._finish(transform_rows(rows, functools.partial(_keep_training, fold=fold)))
 
     def _test_rows(self, fold: _Fold) -> Any:
         rows = _prepare(self.native, self.columns)
         if self.columns.entity is None:
-            return self._finish(_transform(rows, functools.partial(_keep_times, folds=[fold])))
+            return self._finish(transform_rows(rows, functools.partial(_keep_times, folds=[fold])))
         joined = self._join_blocks(rows, [fold])
-        return self._finish(_transform(joined, _keep_unblocked))
+        return self._finish(transform_rows(joined, _keep_unblocked))
 
     def _join_blocks(self, rows: Any, folds: list[_Fold]) -> Any:
         """Join to the rows of the tests the moments from which their entities are left out."""
@@ -226,7 +226,7 @@ class LazyRows:
             then=functools.partial(_find_blocks, folds=folds),
             minima=_block_names(folds),
         )
-        tested = _transform(rows, functools.partial(_keep_times, folds=folds))
+        tested = transform_rows(rows, functools.partial(_keep_times, folds=folds))
         if not nw.dependencies.is_dask_dataframe(rows):
             return _join(nw.from_native(tested), nw.from_native(blocks)).to_native()
         return tested.map_partitions(
@@ -293,29 +293,9 @@ def _block_names(folds: Sequence[_Fold]) -> list[str]:
 # A partition of Dask is a pandas frame. These functions are applied to each, and keep its index.
 
 
-def _select(df: Any, names: list[str]) -> Any:
-    if nw.dependencies.is_dask_dataframe(df):
-        return df[names]
-    return nw.from_native(df).select(*names).to_native()
-
-
 def _prepare(df: Any, columns: Columns) -> Any:
     """Return a native frame with the columns that :func:`_add_columns` adds."""
-    return _transform(df, functools.partial(_add_columns, columns=columns))
-
-
-def _transform(df: Any, function: Callable[[Frame], Frame]) -> Any:
-    """Apply to a native frame a function that treats each row by itself."""
-    if nw.dependencies.is_dask_dataframe(df):
-        transform = functools.partial(_transform_partition, function=function)
-        return df.map_partitions(  # type: ignore[no-untyped-call]
-            DaskFunction(transform), meta=transform(df._meta)
-        )
-    return function(open_frame(df, "")).to_native()
-
-
-def _transform_partition(partition: Any, function: Callable[[Frame], Frame]) -> Any:
-    return function(nw.from_native(partition, eager_only=True)).to_native()
+    return transform_rows(df, functools.partial(_add_columns, columns=columns))
 
 
 def _join(rows: Frame, blocks: Any) -> Frame:

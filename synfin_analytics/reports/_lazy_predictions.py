@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,14 @@ import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import Period
+from synfin_analytics._core.lazy_frames import transform_rows
 from synfin_analytics._core.release import release_memory
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import group_key
 from synfin_analytics.reports._frame import FramePredictions
 from synfin_analytics.reports._lazy_quantiles import GROUP, VALUE, read_quantiles
-from synfin_analytics.reports._lazy_survey import is_unsuccessful
+from synfin_analytics.reports._lazy_survey import amount_or_zero, as_count, is_unsuccessful
 from synfin_analytics.reports._lazy_transactions import nowcast_lazy_rows, read_label_delays
-from synfin_analytics.reports._lazy_types import transform
 from synfin_analytics.reports._reading import describe_score_range, remark_scores
 from synfin_analytics.reports._sources import QUANTILES, WEEK_COLUMNS, PredictionData
 
@@ -56,7 +55,7 @@ def check_lazy_scores(rows: LazyRows) -> LazyRows:
     low, high = (float(counts[name][0]) if n_scored else None for name in ("low", "high"))
     remarks = remark_scores(score, low, high, n_missing, int(rows.total("labelled")))
     if n_missing:
-        rows = rows.count_again(transform(rows.frame, _KeepScored(roles)))
+        rows = rows.count_again(transform_rows(rows.frame, _KeepScored(roles)))
     return replace(rows, remarks=(*remarks, *rows.remarks))
 
 
@@ -112,10 +111,7 @@ class LazyPredictions(FramePredictions):
     def _describe(self) -> PredictionData:
         rows, roles = self._rows, self._rows.roles
         counts = rows.aggregate([_KEY], _SelectDays(roles))
-        first, last = (
-            None if roles.timestamp is None else moment and moment.replace(tzinfo=dt.UTC)
-            for moment in (rows.total("first"), rows.total("last"))
-        )
+        first, last = rows.extent
         clusters = self._parties[self.cluster]
         days = counts.filter(pl.col("labelled") > 0, pl.col(_KEY).is_not_null())
         return PredictionData(
@@ -150,7 +146,7 @@ class LazyPredictions(FramePredictions):
         if not counts["rows"].sum():
             return f"No row has both {score!r} and {other!r}."
         low, high = (float(counts[name][0]) for name in ("low", "high"))
-        return describe_score_range(low, high, other) or transform(self._frame, both)
+        return describe_score_range(low, high, other) or transform_rows(self._frame, both)
 
     def compare(self, threshold: Threshold) -> dict[str, Evaluation] | str | None:
         """Evaluate both scores on the rows that have both, at the same threshold."""
@@ -207,10 +203,6 @@ class LazyPredictions(FramePredictions):
 # Dask's workers unpickle these.
 
 
-def _one(condition: nw.Expr) -> nw.Expr:
-    return condition.fill_null(False).cast(nw.Int64)
-
-
 @dataclass(frozen=True)
 class _CheckScores:
     """Counts rows with a score, and labelled rows without one."""
@@ -221,8 +213,8 @@ class _CheckScores:
         score = nw.col(self.roles.score or "")
         labelled = ~nw.col(self.roles.label).is_null()
         return frame.select(
-            _one(~score.is_null()).alias("scored"),
-            _one(labelled & score.is_null()).alias("missing"),
+            as_count(~score.is_null()).alias("scored"),
+            as_count(labelled & score.is_null()).alias("missing"),
             score.cast(nw.Float64).alias("low"),
             score.cast(nw.Float64).alias("high"),
         )
@@ -277,8 +269,8 @@ class _SelectParties:
             key = key.dt.truncate("1d")
         return frame.select(
             key.alias(_KEY),
-            _one(~label.is_null()).alias("labelled"),
-            _one(label == 1).alias("frauds"),
+            as_count(~label.is_null()).alias("labelled"),
+            as_count(label == 1).alias("frauds"),
         )
 
 
@@ -286,10 +278,10 @@ def _count_values(counts: Frame) -> Frame:
     """Count values, those of labelled rows and of frauds, and labelled rows without one."""
     known, labelled, fraud = ~nw.col(_KEY).is_null(), nw.col("labelled") > 0, nw.col("frauds") > 0
     return counts.select(
-        _one(known).sum().alias("values"),
-        _one(known & labelled).sum().alias("labelled"),
-        _one(known & fraud).sum().alias("frauds"),
-        _one(~known & labelled).sum().alias("unknown"),
+        as_count(known).sum().alias("values"),
+        as_count(known & labelled).sum().alias("labelled"),
+        as_count(known & fraud).sum().alias("frauds"),
+        as_count(~known & labelled).sum().alias("unknown"),
     )
 
 
@@ -304,15 +296,12 @@ class _SelectDays:
         day = nw.lit(0, nw.Int64)
         if roles.timestamp is not None:
             day = nw.col(roles.timestamp).dt.truncate("1d")
-        amount: nw.Expr = nw.lit(0.0)
-        if roles.amount is not None:
-            amount = nw.col(roles.amount).cast(nw.Float64).fill_null(0)
-        unsuccessful = _one((label == 1) & is_unsuccessful(roles))
+        unsuccessful = as_count((label == 1) & is_unsuccessful(roles))
         return frame.select(
             day.alias(_KEY),
-            _one(~label.is_null()).alias("labelled"),
+            as_count(~label.is_null()).alias("labelled"),
             unsuccessful.alias("unsuccessful"),
-            (amount * unsuccessful.cast(nw.Float64)).alias("unsuccessful_amount"),
+            (amount_or_zero(roles) * unsuccessful.cast(nw.Float64)).alias("unsuccessful_amount"),
         )
 
 
@@ -342,9 +331,9 @@ class _CountWeeks:
         return frame.select(
             _WEEK.number(nw.col(self.roles.timestamp or "")).alias(GROUP),
             nw.lit(1, nw.Int64).alias("transactions"),
-            _one(~label.is_null()).alias("labelled"),
-            _one(label == 1).alias("frauds"),
-            _one(~score.is_null()).alias("scored"),
+            as_count(~label.is_null()).alias("labelled"),
+            as_count(label == 1).alias("frauds"),
+            as_count(~score.is_null()).alias("scored"),
             score.fill_null(0).alias("score"),
-            _one(score >= self.limit).alias("alerts"),
+            as_count(score >= self.limit).alias("alerts"),
         )

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
 import polars.selectors as cs
 
-from synfin_analytics._core.dataframes import collect
+from synfin_analytics._core.dataframes import collect, column_names, is_lazy_frame, native_frame
 from synfin_analytics._core.engine_errors import translate_engine_errors
+from synfin_analytics._core.lazy_frames import select_columns, transform_rows
 from synfin_analytics._core.partitions import is_spark_frame
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.metrics._aggregate import aggregate_counts, group_key
@@ -34,7 +36,7 @@ from synfin_analytics.reports._lazy_survey import (
     kept,
     total,
 )
-from synfin_analytics.reports._lazy_types import open_lazily, transform
+from synfin_analytics.reports._lazy_types import find_conversion
 from synfin_analytics.reports._reading import (
     CellReader,
     check_persons,
@@ -46,7 +48,6 @@ from synfin_analytics.reports._rows import describe_missing_times
 from synfin_analytics.reports._sources import Knowledge
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
@@ -121,13 +122,22 @@ class LazyRows:
         """Return columns with several values, but few."""
         return choose_first(self.candidates, self.count_values)
 
+    @property
+    def extent(self) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """Times of the first and the last transaction; None if times are not known."""
+        if self.roles.timestamp is None:
+            return None, None
+        first, last = (
+            moment and moment.replace(tzinfo=dt.UTC)
+            for moment in (self.total("first"), self.total("last"))
+        )
+        return first, last
+
     def find_missing_times(self) -> str:
         """Return why what needs times is left out; "" if it is not."""
         if self.roles.timestamp is None:
             return "No column of times was given (timestamp)."
-        first, last = (
-            moment and moment.year for moment in (self.total("first"), self.total("last"))
-        )
+        first, last = (None if moment is None else moment.year for moment in self.extent)
         return describe_missing_times(
             self.roles.timestamp, self.total("missing_times"), first, last
         )
@@ -198,18 +208,12 @@ def aggregate(
     df: Any, keys: Sequence[str], select: Callable[[Frame], Frame], caller: str, **options: Any
 ) -> pl.DataFrame:
     """Sum by group in the engine of a converted frame, of which all columns can be read."""
-    names = list(df.columns) if nw.dependencies.is_dask_dataframe(df) else _names(df)
+    names = column_names(df, caller)
     counts: pl.DataFrame = aggregate_counts(
         df, names, keys, select, caller=caller, **options
     ).to_polars()
     # DuckDB adds whole numbers to numbers of 128 bits.
     return counts.with_columns(cs.decimal().cast(pl.Int64))
-
-
-def _names(df: Any) -> list[str]:
-    frame: Any = nw.from_native(df)
-    names: list[str] = frame.collect_schema().names()
-    return names
 
 
 def open_lazy_rows(
@@ -218,7 +222,6 @@ def open_lazy_rows(
     *,
     by: By,
     bins: Sequence[str] = (),
-    keep: Sequence[str] = (),
     period: tuple[dt.datetime | None, dt.datetime | None] = (None, None),
     as_of: dt.datetime | None = None,
     pos_label: Any = None,
@@ -230,20 +233,22 @@ def open_lazy_rows(
     Returns
     -------
     LazyRows or None
-        None if the rows must be read into memory; see ``open_lazily``.
+        None if the rows must be read into memory: those of a file or of a frame in memory, and
+        columns of types that only the report parses.
     """
-    options = options or ReadOptions()
-    columns = ReportColumns.parse(
-        data, roles, by=by, bins=bins, keep=keep, period=period, as_of=as_of, options=options,
-        caller=caller,
-    )  # fmt: skip
-    opened = open_lazily(data, columns, pos_label, options, caller)
-    if opened is None:
+    options, data = options or ReadOptions(), native_frame(data)
+    # Naive times in another zone are parsed in memory.
+    if not is_lazy_frame(data) or options.timezone is not None:
         return None
-    df, conversion = opened
+    columns = ReportColumns.parse(
+        data, roles, by=by, bins=bins, period=period, as_of=as_of, options=options, caller=caller
+    )
+    conversion = find_conversion(data, columns, pos_label, caller)
+    if conversion is None:
+        return None
     with translate_engine_errors():
-        base = transform(_select(df, columns.names), conversion)
-    return _Opener(base, columns, Period(*period, as_of), options, caller).open(df, pos_label)
+        base = transform_rows(select_columns(data, columns.names), conversion)
+    return _Opener(base, columns, Period(*period, as_of), options, caller).open(data, pos_label)
 
 
 class _Opener:
@@ -258,7 +263,7 @@ class _Opener:
     def open(self, data: Any, pos_label: Any) -> LazyRows:
         """Return the rows; ``data`` is the frame of the caller."""
         columns, roles, period = self._columns, self._columns.roles, self._period
-        rows = self._base if period.is_all else transform(self._base, KeepRows(roles, period))
+        rows = self._base if period.is_all else transform_rows(self._base, KeepRows(roles, period))
         if is_spark_frame(rows):
             # The report counts these few columns often; computing them once is cheaper.
             rows = _persist(rows, roles.customer)
@@ -287,8 +292,6 @@ class _Opener:
         roles = self._columns.roles
         if name.endswith("amount"):
             return roles.amount is not None
-        if name == "longest_delay":
-            return None not in (roles.timestamp, roles.label_available_at)
         return roles.timestamp is not None
 
     def _check(self, survey: pl.DataFrame, data: Any, pos_label: Any) -> None:
@@ -415,12 +418,6 @@ def _read_sample(df: Any, names: list[str], *, missing: bool = True) -> pl.DataF
     if not missing:
         frame = frame.drop_nulls()
     return collect(frame.head(_SAMPLE_ROWS)).to_polars()
-
-
-def _select(df: Any, names: list[str]) -> Any:
-    if nw.dependencies.is_dask_dataframe(df):
-        return df[names]
-    return nw.from_native(df).select(*names).to_native()
 
 
 def _persist(df: Any, customer: str | None) -> Any:

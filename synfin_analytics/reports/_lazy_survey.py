@@ -10,7 +10,6 @@ import narwhals as nw
 import polars as pl
 
 from synfin_analytics._core.dataframes import is_invalid_label, time_literal, to_float
-from synfin_analytics.reports._lazy_types import microseconds_between
 from synfin_analytics.reports._rows import YEARS
 from synfin_analytics.reports._sources import RETURNED, UNSUCCESSFUL
 
@@ -23,7 +22,7 @@ PART, CURRENCY = "__part", "__currency_name"
 #: Rows outside the period; in it, but not before ``as_of``; and those of the report.
 OUTSIDE, LATER, KEPT = range(3)
 MINIMA = ("first", "lowest_amount")
-MAXIMA = ("last", "highest_amount", "longest_delay")
+MAXIMA = ("last", "highest_amount")
 _FIRST_TIME = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 _LAST_TIME = dt.datetime.max.replace(tzinfo=dt.UTC)
 
@@ -100,11 +99,11 @@ class Survey:
         unknown = ~final.is_null() & ~labelled
         measures: dict[str, nw.Expr] = {
             "transactions": nw.lit(1, nw.Int64),
-            "labelled": _count(labelled),
-            "frauds": _count(fraud),
-            "invalid_labels": _count(is_invalid_label(final)),
-            "later_labels": _count(unknown),
-            "later_frauds": _count(unknown & (final.fill_null(0) == 1)),
+            "labelled": as_count(labelled),
+            "frauds": as_count(fraud),
+            "invalid_labels": as_count(is_invalid_label(final)),
+            "later_labels": as_count(unknown),
+            "later_frauds": as_count(unknown & (final.fill_null(0) == 1)),
         }
         measures |= self._amounts(frame, labelled, fraud) | self._times(frame, labelled)
         currency = nw.lit("") if roles.currency is None else nw.col(roles.currency)
@@ -126,10 +125,10 @@ class Survey:
             "labelled_amount": amount * labelled.cast(nw.Float64),
             "fraud_amount": amount * fraud.cast(nw.Float64),
             "lost_amount": amount * (fraud & ~unsuccessful).cast(nw.Float64),
-            "unsuccessful": _count(fraud & unsuccessful),
-            "returned": _count(fraud & returned),
-            "missing_amounts": _count(number.is_null()),
-            "negative_amounts": _count(amount < 0),
+            "unsuccessful": as_count(fraud & unsuccessful),
+            "returned": as_count(fraud & returned),
+            "missing_amounts": as_count(number.is_null()),
+            "negative_amounts": as_count(amount < 0),
             "lowest_amount": number,
             "highest_amount": number,
         }
@@ -142,27 +141,25 @@ class Survey:
             outside = (moment < time_literal(frame, _FIRST_TIME)) | (
                 moment > time_literal(frame, _LAST_TIME)
             )
-            measures[f"outside_{name}"] = _count(outside.fill_null(False))
+            measures[f"outside_{name}"] = as_count(outside)
         if roles.timestamp is None:
             return measures
         moment = nw.col(roles.timestamp)
         year = moment.dt.year()
         placeholder = (year < YEARS[0]) | (year > YEARS[1])
         measures |= {
-            "missing_times": _count(moment.is_null()),
-            "placeholder_times": _count(placeholder.fill_null(False)),
+            "missing_times": as_count(moment.is_null()),
+            "placeholder_times": as_count(placeholder),
             "first": moment,
             "last": moment,
         }
         if roles.label_available_at is not None:
             available = nw.col(roles.label_available_at)
-            delay = microseconds_between(frame, roles.timestamp, roles.label_available_at)
             with_time = available != available.dt.truncate("1d")
             measures |= {
-                "early_labels": _count((available < moment).fill_null(False)),
-                "with_time_of_day": _count(with_time.fill_null(False)),
-                "recorded": _count(labelled & ~delay.is_null()),
-                "longest_delay": nw.when(labelled).then(delay),
+                "early_labels": as_count(available < moment),
+                "with_time_of_day": as_count(with_time),
+                "recorded": as_count(labelled & ~moment.is_null() & ~available.is_null()),
             }
         return measures
 
@@ -178,8 +175,16 @@ def _has_status(roles: Roles, statuses: tuple[str, ...]) -> nw.Expr:
     return nw.col(roles.status).fill_null("").is_in(statuses)
 
 
-def _count(condition: nw.Expr) -> nw.Expr:
-    return condition.cast(nw.Int64)
+def amount_or_zero(roles: Roles) -> nw.Expr:
+    """Return an expression for the amount of each transaction; 0 if it is missing."""
+    if roles.amount is None:
+        return nw.lit(0.0)
+    return nw.col(roles.amount).cast(nw.Float64).fill_null(0)
+
+
+def as_count(condition: nw.Expr) -> nw.Expr:
+    """Return an expression for 1 where a condition is true, and 0 where it is false or NULL."""
+    return condition.fill_null(False).cast(nw.Int64)
 
 
 def kept(counts: pl.DataFrame) -> pl.DataFrame:

@@ -11,12 +11,18 @@ import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import Period
+from synfin_analytics._core.lazy_frames import transform_rows
 from synfin_analytics.metrics._aggregate import group_key
-from synfin_analytics.metrics.nowcast import nowcast_fraud_rate
 from synfin_analytics.reports._frame import AMOUNT_SUMS, no_amounts, omit_transactions
 from synfin_analytics.reports._lazy_quantiles import GROUP, VALUE, read_quantiles
-from synfin_analytics.reports._lazy_survey import CURRENCY, is_unsuccessful
-from synfin_analytics.reports._lazy_types import microseconds_between, transform
+from synfin_analytics.reports._lazy_survey import (
+    CURRENCY,
+    amount_or_zero,
+    as_count,
+    is_unsuccessful,
+)
+from synfin_analytics.reports._lazy_types import microseconds_between
+from synfin_analytics.reports._maturity import nowcast_frame
 from synfin_analytics.reports._sources import LabelDelays
 
 if TYPE_CHECKING:
@@ -57,12 +63,7 @@ class LazyTransactions:
 
     def read_extent(self) -> dict[str, Any]:
         """Return the times of the first and the last transaction, and the delays of labels."""
-        first, last = (
-            moment and moment.replace(tzinfo=dt.UTC)
-            for moment in (self._rows.total("first"), self._rows.total("last"))
-        )
-        if self._rows.roles.timestamp is None:
-            first = last = None
+        first, last = self._rows.extent
         return {"first": first, "last": last, "delays": read_label_delays(self._rows)}
 
     def read_statistics(self) -> TransactionStatistics:
@@ -175,19 +176,10 @@ def read_label_delays(rows: LazyRows) -> LabelDelays:
 
 def nowcast_lazy_rows(rows: LazyRows, **options: Any) -> FraudRateNowcast:
     """Nowcast the weeks of the rows of a lazy frame."""
-    roles, frame = rows.roles, rows.frame
-    available = roles.label_available_at or ""
+    frame = rows.frame
     if not rows.total("with_time_of_day"):  # dates: each is the whole day
-        frame = transform(frame, _CastToDate(available))
-    return nowcast_fraud_rate(
-        frame,
-        roles.timestamp or "",
-        roles.label,
-        available,
-        as_of=None if rows.knowledge is None else rows.knowledge.as_of,
-        amount=roles.amount,
-        **options,
-    )
+        frame = transform_rows(frame, _CastToDate(rows.roles.label_available_at or ""))
+    return nowcast_frame(frame, rows, **options)
 
 
 # -- What each row adds ----------------------------------------------------------------------------
@@ -203,9 +195,7 @@ class _SelectLosses:
 
     def __call__(self, frame: Frame) -> Frame:
         roles, schema = self.roles, frame.collect_schema()
-        amount: nw.Expr = nw.lit(0.0)
-        if roles.amount is not None:
-            amount = nw.col(roles.amount).cast(nw.Float64).fill_null(0)
+        amount = amount_or_zero(roles)
         successful = (~is_unsuccessful(roles)).cast(nw.Float64)
         return frame.filter(nw.col(roles.label) == 1).select(
             group_key(schema[self.name], self.name).alias(_KEY),
@@ -246,8 +236,8 @@ class _SelectWeeks:
         return frame.select(
             self.period.number(moment).alias(GROUP),
             nw.lit(1, nw.Int64).alias("transactions"),
-            labelled.cast(nw.Int64).alias("labelled"),
-            recorded.cast(nw.Int64).alias("recorded"),
+            as_count(labelled).alias("labelled"),
+            as_count(recorded).alias("recorded"),
         )
 
 

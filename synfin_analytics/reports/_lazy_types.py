@@ -6,16 +6,13 @@ there: texts of amounts or times, Python objects, nested values.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
 from synfin_analytics._core.dataframes import (
-    is_lazy_frame,
     label_to_float,
-    native_frame,
     normalize_types,
     open_frame,
     rename_for_engine,
@@ -23,14 +20,12 @@ from synfin_analytics._core.dataframes import (
 )
 from synfin_analytics._core.dates import days_since_epoch
 from synfin_analytics._core.engine_errors import translate_engine_errors
-from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from synfin_analytics._core.dataframes import Frame
-    from synfin_analytics._core.validation.options import ReadOptions
     from synfin_analytics.reports._columns import ReportColumns
 
 _TEXTS = (nw.String, nw.Categorical, nw.Enum)
@@ -128,21 +123,16 @@ def _is_comparable(dtype: nw.dtypes.DType, label: Any) -> bool:
     return isinstance(label, int) and dtype.is_integer()
 
 
-def open_lazily(
-    data: Any, columns: ReportColumns, pos_label: Any, options: ReadOptions, caller: str
-) -> tuple[Any, Conversion] | None:
-    """Return a lazy frame whose engine counts for the report, and how to convert its columns.
+def find_conversion(
+    data: Any, columns: ReportColumns, pos_label: Any, caller: str
+) -> Conversion | None:
+    """Return how the engine of a native lazy frame converts the columns of a report.
 
     Returns
     -------
-    tuple or None
-        None if the rows must be read into memory: those of a file or of a frame in memory, and
-        columns of types that only the report parses.
+    Conversion or None
+        None if a column has a type, or a name, of which the engine cannot count.
     """
-    data = native_frame(data)
-    # Naive times in another zone, and texts of numbers, are parsed in memory.
-    if columns.is_path or not is_lazy_frame(data) or columns.keep or options.timezone is not None:
-        return None
     conversion = Conversion.of(columns, pos_label)
     names = columns.names
     if nw.dependencies.is_dask_dataframe(data):
@@ -152,7 +142,7 @@ def open_lazily(
             return None
         meta = nw.from_native(data[names]._meta, eager_only=True)
         schema = normalize_types(meta).collect_schema()
-        return (data, conversion) if conversion.accepts(schema, None) else None
+        return conversion if conversion.accepts(schema, None) else None
     if rename_for_engine(data, names, caller)[0] is not data:
         return None
     frame = open_frame(data, caller).select(*names)
@@ -169,20 +159,7 @@ def open_lazily(
             to_utc(frame, name)
     except ArgumentError:  # the engine's zone is not UTC
         return None
-    return data, conversion
-
-
-def transform(df: Any, function: Callable[[Frame], Frame]) -> Any:
-    """Apply to a native lazy frame a function that treats each row by itself."""
-    if nw.dependencies.is_dask_dataframe(df):
-        meta = _transform_partition(df._meta, function)
-        apply = DaskFunction(functools.partial(_transform_partition, function=function))
-        return df.map_partitions(apply, meta=meta)  # type: ignore[no-untyped-call]
-    return function(nw.from_native(df)).to_native()
-
-
-def _transform_partition(partition: Any, function: Callable[[Frame], Frame]) -> Any:
-    return function(nw.from_native(partition, eager_only=True)).to_native()
+    return conversion
 
 
 def microseconds_between(frame: Frame, start: str, end: str) -> nw.Expr:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from synfin_analytics.reports._lazy_rows import LazyRows
     from synfin_analytics.reports._rows import Rows
     from synfin_analytics.reports._sources import LabelDelays
 
@@ -77,19 +78,24 @@ def result_or_reason(read: Callable[[], ResultT]) -> ResultT | str:
 
 def nowcast_rows(rows: Rows, confidence_level: float) -> FraudRateNowcast:
     """Nowcast the weeks of the rows of a frame."""
-    roles, frame = rows.roles, rows.frame
-    available = roles.label_available_at or ""
+    frame, available = rows.frame, rows.roles.label_available_at or ""
     times = frame[available]
     if (times == times.dt.truncate("1d")).all():  # dates: each is the whole day
         frame = frame.with_columns(pl.col(available).cast(pl.Date))
+    return nowcast_frame(frame, rows, confidence_level=confidence_level)
+
+
+def nowcast_frame(frame: Any, rows: Rows | LazyRows, **options: Any) -> FraudRateNowcast:
+    """Nowcast the weeks of the rows of a report, in a frame whose dates are dates."""
+    roles = rows.roles
     return nowcast_fraud_rate(
         frame,
         roles.timestamp or "",
         roles.label,
-        available,
+        roles.label_available_at or "",
         as_of=None if rows.knowledge is None else rows.knowledge.as_of,
         amount=roles.amount,
-        confidence_level=confidence_level,
+        **options,
     )
 
 
