@@ -98,7 +98,8 @@ SLOW_FILES = (
     "snapshot/test_snapshot.py",
     "database/test_replicas.py",
 )
-#: Files with tests that use `spark` or `distribute`.
+#: Files with tests that use `spark`, `distribute` or `to_lazy`, but for test_distributed.py: it has
+#: one such test, and is long.
 SPARK_FILES = (
     "metrics/test_spark.py",
     "baseline/test_baseline_distributed.py",
@@ -112,6 +113,7 @@ SPARK_FILES = (
     "metrics/test_lazy_splits.py",
     "metrics/test_sources.py",
     "reports/test_lazy_frames.py",
+    "reports/test_lazy_fraud.py",
     "reports/test_lazy_models.py",
     "reports/test_spark.py",
     "rules/test_conditions.py",
@@ -347,6 +349,16 @@ def without_pyarrow(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.Mon
     )
     python.chmod(0o755)
     monkeypatch.setattr(spark.sparkContext, "pythonExec", str(python))
+
+
+@pytest.fixture(params=["polars lazy", "duckdb", "dask with arrow", "spark"])
+def to_lazy(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Convert a polars frame to a lazy frame of an engine."""
+    from engines import ENGINES, to_spark
+
+    if request.param == "spark":
+        return partial(to_spark, request.getfixturevalue("spark"))
+    return ENGINES[request.param]
 
 
 @pytest.fixture(params=["dask", "spark"])

@@ -420,17 +420,12 @@ def cost_curve(
     missed = total - caught
     if len(missed) > 1:
         missed[-1] = 0.0  # all are alerts: no remainder of rounding
-    cost = cost_per_alert * alerts + missed + (1 - recovery_rate) * caught
     return pd.DataFrame(
         {
             "threshold": np.append(np.inf, curve.counts.score[selected]),
             "alerts": alerts,
             "queue_rate": alerts / curve.n if curve.n else np.full(len(alerts), np.nan),
-            "caught_amount": caught,
-            "missed_amount": missed,
-            "alert_cost": cost_per_alert * alerts,
-            "cost": cost,
-            "saved": total - cost,
+            **_costs(alerts, caught, missed, total, cost_per_alert, recovery_rate),
         }
     )
 
@@ -453,17 +448,28 @@ def costs_at(
     caught = np.append(0.0, np.cumsum(fraud_amount))[counts]
     total = float(fraud_amount.sum())
     missed = np.where((counts == len(score)) & (counts > 0), 0.0, total - caught)
-    alert_cost = cost_per_alert * np.append(0, curve.alerts)[counts]
+    alerts = np.append(0, curve.alerts)[counts]
+    return pd.DataFrame(_costs(alerts, caught, missed, total, cost_per_alert, recovery_rate))
+
+
+def _costs(
+    alerts: Integers,
+    caught: Floats,
+    missed: Floats,
+    total: float,
+    cost_per_alert: float,
+    recovery_rate: float,
+) -> dict[str, Any]:
+    """Return the columns of costs of some thresholds, of which ``total`` is that without alerts."""
+    alert_cost = cost_per_alert * alerts
     cost = alert_cost + missed + (1 - recovery_rate) * caught
-    return pd.DataFrame(
-        {
-            "caught_amount": caught,
-            "missed_amount": missed,
-            "alert_cost": alert_cost,
-            "cost": cost,
-            "saved": total - cost,
-        }
-    )
+    return {
+        "caught_amount": caught,
+        "missed_amount": missed,
+        "alert_cost": alert_cost,
+        "cost": cost,
+        "saved": total - cost,
+    }
 
 
 def cheapest_threshold(curve: Curve, cost_per_alert: float, recovery_rate: float = 1.0) -> float:

@@ -83,10 +83,11 @@ class ReportColumns:
         Raises
         ------
         NotFoundError
-            There is no such column; the message suggests the nearest.
+            A column does not exist; the message suggests the closest name.
         ArgumentError
-            ``data`` is no frame, ``period`` or ``as_of`` lacks a column, a column to group by names
-            persons, or a column has a name of ours.
+            ``data`` is neither a DataFrame nor a path; ``period`` or ``as_of`` needs a column that
+            was not named; a column to group by identifies persons; or a name begins with two
+            underscores.
         """
         if period != (None, None) and roles.timestamp is None:
             raise ArgumentError(

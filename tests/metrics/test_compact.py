@@ -5,7 +5,6 @@ from __future__ import annotations
 import narwhals as nw
 import polars as pl
 import pytest
-from engines import ENGINES, to_spark
 
 from synfin_analytics._core import compact
 from synfin_analytics._core.compact import collect_compact
@@ -17,25 +16,23 @@ FRAME = pl.DataFrame(
 )
 
 
-@pytest.fixture(params=["polars lazy", "duckdb", "spark"])
-def convert(request):
-    """Convert a frame to a lazy one of an engine."""
-    if request.param == "spark":
-        spark = request.getfixturevalue("spark")
-        return lambda frame: to_spark(spark, frame)
-    return ENGINES[request.param]
+on_lazy_engines = pytest.mark.parametrize(
+    "to_lazy", ["polars lazy", "duckdb", "spark"], indirect=True
+)
 
 
+@on_lazy_engines
 @pytest.mark.parametrize("rows_at_once", [1, 100])
-def test_integers_get_the_smallest_type_that_holds_all_parts(convert, rows_at_once, monkeypatch):
+def test_integers_get_the_smallest_type_that_holds_all_parts(to_lazy, rows_at_once, monkeypatch):
     monkeypatch.setattr(compact, "_PART_ROWS", rows_at_once)
-    frame = collect_compact(nw.from_native(convert(FRAME))).to_native()
+    frame = collect_compact(nw.from_native(to_lazy(FRAME))).to_native()
     assert frame["count"].dtype == pl.Int16
     assert frame.sort("score").equals(FRAME.sort("score"), null_equal=True)
 
 
-def test_no_row_has_columns_nevertheless(convert):
-    frame = collect_compact(nw.from_native(convert(FRAME.clear())))
+@on_lazy_engines
+def test_no_row_has_columns_nevertheless(to_lazy):
+    frame = collect_compact(nw.from_native(to_lazy(FRAME.clear())))
     assert len(frame) == 0
     assert frame.columns == FRAME.columns
 

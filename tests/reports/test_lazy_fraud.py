@@ -55,15 +55,6 @@ def rows():
     )
 
 
-@pytest.fixture(params=["polars lazy", "duckdb", "dask with arrow", "spark"])
-def convert(request):
-    """A function that makes a lazy frame of an engine."""
-    if request.param == "spark":
-        spark = request.getfixturevalue("spark")
-        return lambda frame: to_spark(spark, frame)
-    return ENGINES[request.param]
-
-
 @pytest.fixture
 def counted(monkeypatch):
     """Fail if the columns of a frame are read into memory."""
@@ -101,16 +92,16 @@ def assert_equal(value, expected):
         assert value == expected
 
 
-def test_an_engine_counts_what_is_counted_in_memory(rows, convert):
+def test_an_engine_counts_what_is_counted_in_memory(rows, to_lazy):
     expected = fraud_report(rows, **ROLES)
     assert len(expected.amounts) == 3
     assert len(expected.remarks) == 3
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fraud, "read_rows", None)
-        assert_same(fraud_report(convert(rows), **ROLES), expected)
+        assert_same(fraud_report(to_lazy(rows), **ROLES), expected)
 
 
-def test_an_engine_counts_what_was_known_in_a_period(rows, convert):
+def test_an_engine_counts_what_was_known_in_a_period(rows, to_lazy):
     options = ROLES | {
         "start": "2026-03-05", "end": "2026-04-08", "as_of": "2026-04-01", "every": "3d",
         "by": ["merchant_category", ("channel", "status")], "bins": {"amount": [20, 50]},
@@ -119,17 +110,17 @@ def test_an_engine_counts_what_was_known_in_a_period(rows, convert):
     assert expected.knowledge.n_labels
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fraud, "read_rows", None)
-        assert_same(fraud_report(convert(rows), **options), expected)
+        assert_same(fraud_report(to_lazy(rows), **options), expected)
 
 
-def test_labels_of_other_words_are_counted(rows, convert):
+def test_labels_of_other_words_are_counted(rows, to_lazy):
     words = pl.col("is_fraud").replace_strict({True: "yes", False: "no"}, default=None)
     frame = rows.with_columns(words.alias("is_fraud"))
     options = {"label": "is_fraud", "pos_label": "yes", "amount": "amount", "by": []}
     expected = fraud_report(frame, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fraud, "read_rows", None)
-        assert_same(fraud_report(convert(frame), **options), expected)
+        assert_same(fraud_report(to_lazy(frame), **options), expected)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +156,9 @@ def test_rows_are_refused_with_the_sentence_of_rows_in_memory(
     assert str(raised.value) == str(expected.value)
 
 
-def test_a_frame_without_rows_is_refused(rows, convert):
+def test_a_frame_without_rows_is_refused(rows, to_lazy):
     with pytest.raises(ArgumentError, match="There are no rows to report on in the frame"):
-        fraud_report(convert(rows.head(0)), **ROLES)
+        fraud_report(to_lazy(rows.head(0)), **ROLES)
 
 
 @pytest.mark.parametrize("year", [1700, 9999])
@@ -188,10 +179,10 @@ def test_labels_that_are_nan_are_missing(rows, engine):
 
 
 @pytest.mark.parametrize("name", [" channel", "channel\t", "channel\u3000"])
-def test_names_may_begin_or_end_with_white_space(rows, convert, name):
+def test_names_may_begin_or_end_with_white_space(rows, to_lazy, name):
     frame = rows.rename({"channel": name})
     options = {"label": "is_fraud", "by": [name]}
-    assert_same(fraud_report(convert(frame), **options), fraud_report(frame, **options))
+    assert_same(fraud_report(to_lazy(frame), **options), fraud_report(frame, **options))
 
 
 @pytest.mark.parametrize("engine", ["polars", "polars lazy", "duckdb"])

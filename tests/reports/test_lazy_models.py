@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from engines import ENGINES, to_spark
+from engines import ENGINES
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reported import predictions, transactions
@@ -23,7 +23,6 @@ ROLES = {
     "merchant": "merchant_id", "amount": "amount", "label_available_at": "label_available_at",
     "n_resamples": 10,
 }  # fmt: skip
-LAZY = ["polars lazy", "duckdb", "dask with arrow", "spark"]
 #: What is not the same, or is compared in another way.
 MADE = {"provenance", "created_at", "bootstraps", "cards_interval", "groups", "comparison"}
 
@@ -45,15 +44,6 @@ def rows():
         .alias("outcome"),
         pl.Series("status", np.resize(["completed", "declined", "reversed"], len(scores["p"]))),
     )  # fmt: skip
-
-
-@pytest.fixture(params=LAZY)
-def convert(request):
-    """Convert a frame to a lazy one of an engine."""
-    if request.param == "spark":
-        spark = request.getfixturevalue("spark")
-        return lambda frame: to_spark(spark, frame)
-    return ENGINES[request.param]
 
 
 @pytest.fixture
@@ -130,8 +120,8 @@ FULL = {
 
 
 @pytest.mark.usefixtures("never_in_memory")
-def test_every_engine_gives_the_report_of_the_rows_in_memory(convert, rows, monkeypatch):
-    report = report_of(convert(rows), **FULL)
+def test_every_engine_gives_the_report_of_the_rows_in_memory(to_lazy, rows, monkeypatch):
+    report = report_of(to_lazy(rows), **FULL)
     monkeypatch.undo()
     assert_same(report, report_of(rows, **FULL))
 
