@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import ArrayLike
+    from synfin_analytics.metrics._score_counts import ScoreCounts
     from synfin_analytics.metrics._weights import Weight
 
 _DEFAULT_SCORE = "fraud_probability"
@@ -234,7 +235,7 @@ def evaluate(
     columns = (label, score, amount, parse_weight(weight))
     known = KnownLabels.parse(as_of, df, label, timestamp, label_available_at, "evaluate")
     if by is not None:
-        return _evaluate_groups(df, by, columns, known, settings)
+        return evaluate_groups(df, by, columns, known, settings)
     counts = count_scores(df, *columns, known)
     return Evaluation(counts, *settings, FrameRows(df, *columns, counts, known))
 
@@ -243,20 +244,22 @@ _Settings: TypeAlias = "tuple[Threshold, IntervalMethod, float]"
 _Columns: TypeAlias = "tuple[str, str, str | None, str | LabelWeights | None]"
 
 
-def _evaluate_groups(
+def evaluate_groups(
     df: Any,
     by: str | Sequence[str],
     columns: _Columns,
     known: KnownLabels | None,
     settings: _Settings,
+    overall: ScoreCounts | None = None,
 ) -> GroupedEvaluation:
+    """Evaluate each group of a checked frame; ``overall`` are the counts of all, if known."""
     names = check_group_columns(by)
     if taken := [name for name in columns[:2] if name in names]:
         raise ArgumentError(
             f"`by` must be columns other than the label and the score; got {taken[0]!r}."
         )
     groups = count_scores_by_group(df, names, *columns, known)
-    grouped = group_evaluations(names, groups, *settings)
+    grouped = group_evaluations(names, groups, *settings, overall=overall)
     rows = FrameRows(df, *columns, grouped.overall.counts, known)
     return replace(grouped, overall=replace(grouped.overall, rows=rows))
 

@@ -19,7 +19,7 @@ from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.proportions import proportion_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
     import pyarrow as pa
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Rows of a thinned curve at least, besides the first.
 _MIN_POINTS = 8
+#: Rows of a block of the frame of a curve.
+_BLOCK_ROWS = 100_000
 #: Rows that a notebook shows.
 _MAX_ROWS = 20
 EPSILON = float(np.finfo(np.float64).eps)
@@ -186,11 +188,22 @@ class Curve(Result):
 
     def count_scores(self, threshold: float) -> int:
         """Return the number of distinct scores at the threshold or above."""
+        ascending = self.counts.score[::-1]
         threshold = self.counts.cast_threshold(threshold)
-        return int(np.searchsorted(-self.counts.score, -threshold, side="right"))
+        return len(ascending) - int(np.searchsorted(ascending, threshold, side="left"))
 
-    def select_points(self, points: int | None) -> NDArray[np.intp] | slice:
-        """Return the indices of all scores, or of so few that the curve looks the same.
+    def count_alerts(self, rows: NDArray[np.intp]) -> Integers:
+        """Return the alerts of rows of the frame."""
+        alerts: Integers = self._sums[0].to_numpy()[rows]
+        return alerts
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the frame: one for each distinct score, after one without alerts."""
+        return len(self.counts.score) + 1
+
+    def select_rows(self, points: int | None) -> NDArray[np.intp] | None:
+        """Return the numbers of so few rows that the curve looks the same; None for all rows.
 
         They are spread evenly over recall, false positives and scores, and include both ends.
         """
@@ -198,14 +211,14 @@ class Curve(Result):
         if points is not None:
             points = check_integer(points, "points", minimum=_MIN_POINTS)
         if points is None or size <= points:
-            return slice(None)  # copies nothing
+            return None
         share = (points - 2) // 3
         indices = [np.array([0, size - 1]), np.linspace(0, size - 1, share).astype(np.intp)]
         for sums in (self.tp, self.alerts - self.tp):
             if sums[-1]:
                 levels = np.linspace(0, sums[-1], share)
                 indices.append(np.searchsorted(sums, levels).astype(np.intp))
-        return np.unique(np.concatenate(indices))
+        return np.append(0, np.unique(np.concatenate(indices)) + 1)
 
     @overload
     def to_frame(
@@ -238,31 +251,31 @@ class Curve(Result):
             ``threshold`` (descending, first infinite), ``alerts``, ``queue_rate`` = alerts / n,
             ``tp``, ``fp``, ``fn``, ``tn``, ``precision``, ``recall``, ``false_positive_rate``.
         """
-        table = self._table(points)  # a new frame, which needs no copy
+        # A new frame, which needs no copy.
+        table = self.read_rows(self.select_rows(points))
         return table if output == "pandas" else from_pandas(table, output)
 
-    def _table(self, points: int | None = None) -> pd.DataFrame:
-        selected = self.select_points(points)
-        alerts, tp = (column.to_numpy() for column in self._sums)
-        counts: list[pd.Series | Integers] = [*self._sums]
-        if not isinstance(selected, slice):
-            places = np.append(0, selected + 1)
-            counts = alerts, tp = [alerts[places], tp[places]]
-        threshold = np.empty(len(alerts))
-        threshold[0], threshold[1:] = np.inf, self.counts.score[selected]
-        precision = np.empty(len(alerts))
-        precision[0] = np.nan
-        np.divide(tp[1:], alerts[1:], out=precision[1:])
+    def _table(self) -> pd.DataFrame:
+        return self.read_rows()
+
+    def read_rows(self, rows: NDArray[np.intp] | None = None) -> pd.DataFrame:
+        """Return rows of :meth:`to_frame` by their numbers; None for all of them."""
+        columns = list(self._sums)
+        if rows is not None:
+            columns = [pd.Series(column.to_numpy()[rows], copy=False) for column in columns]
+        alerts, tp = (column.to_numpy() for column in columns)
+        with np.errstate(invalid="ignore"):  # not defined without alerts
+            precision = tp / alerts
         fp = alerts - tp
         genuine = self.n - self.n_frauds
         fn, tn = self.n_frauds - tp, genuine - fp
         if self.counts.weighted:  # by rounding
             fn, tn = np.maximum(fn, 0), np.maximum(tn, 0)
-        columns = {
-            "threshold": threshold,
-            "alerts": counts[0],
+        table = {
+            "threshold": self.thresholds(rows),
+            "alerts": columns[0],
             "queue_rate": _divide(alerts, self.n),
-            "tp": counts[1],
+            "tp": columns[1],
             "fp": fp,
             "fn": fn,
             "tn": tn,
@@ -270,7 +283,18 @@ class Curve(Result):
             "recall": _divide(tp, self.n_frauds),
             "false_positive_rate": _divide(fp, genuine),
         }
-        return pd.DataFrame(columns, copy=False)
+        return pd.DataFrame(table, copy=False)
+
+    def thresholds(self, rows: NDArray[np.intp] | None = None) -> Floats:
+        """Return the thresholds of rows: infinity, then the scores in descending order."""
+        if rows is None:
+            thresholds = np.empty(self.n_rows)
+            thresholds[0], thresholds[1:] = np.inf, self.counts.score
+            return thresholds
+        scores = self.counts.score
+        if not len(scores):
+            return np.full(len(rows), np.inf)
+        return np.where(rows > 0, scores[np.maximum(rows - 1, 0)], np.inf)
 
     def count_bins(self, edges: Floats) -> tuple[Integers, Integers, Floats]:
         """Count transactions and frauds, and sum scores, in each bin between ``edges``."""
@@ -313,7 +337,7 @@ class Curve(Result):
             "ks": self.ks,
             "brier": self.brier,
             "log_loss": self.log_loss,
-            "points": self._table(),
+            "points": self.read_rows(),
         }
 
     def __repr__(self) -> str:
@@ -324,7 +348,7 @@ class Curve(Result):
         )
 
     def _repr_html_(self) -> str:
-        html: str = self._table(_MAX_ROWS).to_html(index=False)
+        html: str = self.read_rows(self.select_rows(_MAX_ROWS)).to_html(index=False)
         return html
 
 
@@ -348,6 +372,18 @@ def log_losses(score: Floats) -> tuple[Floats, Floats]:
 
 def _divide(part: Integers, whole: int) -> Floats:
     return part / whole if whole else np.full(len(part), np.nan)
+
+
+def row_blocks(n_rows: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the numbers of the rows of a long frame, so many at a time as take little memory.
+
+    Examples
+    --------
+    >>> [len(rows) for rows in row_blocks(250_000)]
+    [100000, 100000, 50000]
+    """
+    for start in range(0, n_rows, _BLOCK_ROWS):
+        yield np.arange(start, min(start + _BLOCK_ROWS, n_rows))
 
 
 # -- Cost ------------------------------------------------------------------------------------------
@@ -411,65 +447,79 @@ def cost_curve(
     >>> cost_curve(curve, cost_per_alert=5)["cost"].tolist()
     [80.0, 5.0, 10.0]
     """
-    fraud_amount = _fraud_amount(curve)
-    cost_per_alert, recovery_rate = check_costs(cost_per_alert, recovery_rate)
-    selected = curve.select_points(points)
-    alerts = np.append(0, curve.alerts[selected])
-    caught = np.append(0.0, np.cumsum(fraud_amount)[selected])
-    total = float(fraud_amount.sum())
-    missed = total - caught
-    if len(missed) > 1:
-        missed[-1] = 0.0  # all are alerts: no remainder of rounding
-    return pd.DataFrame(
-        {
-            "threshold": np.append(np.inf, curve.counts.score[selected]),
-            "alerts": alerts,
-            "queue_rate": alerts / curve.n if curve.n else np.full(len(alerts), np.nan),
-            **_costs(alerts, caught, missed, total, cost_per_alert, recovery_rate),
-        }
-    )
+    costs = Costs(curve, cost_per_alert, recovery_rate)
+    return costs.read_rows(curve.select_rows(points))
 
 
-def costs_at(
-    curve: Curve, thresholds: Sequence[float], cost_per_alert: float, recovery_rate: float = 1.0
-) -> pd.DataFrame:
-    """Compute a few rows of :func:`cost_curve`: of each threshold, that of the lowest alert.
+class Costs:
+    """The costs of all thresholds, of which some rows can be read without the others.
+
+    Parameters
+    ----------
+    curve, cost_per_alert, recovery_rate
+        As for :func:`cost_curve`, and with its errors.
 
     Examples
     --------
     >>> from synfin_analytics.metrics._score_counts import ScoreCounts
     >>> curve = Curve(ScoreCounts.from_arrays([0.9, 0.4], [True, False], [80.0, 20.0]))
-    >>> costs_at(curve, [np.inf, 0.5], cost_per_alert=5)["cost"].tolist()
-    [80.0, 5.0]
+    >>> costs = Costs(curve, cost_per_alert=5)
+    >>> costs.read_rows(np.array([0, 2]))["cost"].tolist()
+    [80.0, 10.0]
+    >>> costs.at([np.inf, 0.5])["cost"].tolist(), costs.lowest_row()
+    ([80.0, 5.0], 1)
     """
-    fraud_amount, score = _fraud_amount(curve), curve.counts.score
-    ascending = score[::-1]
-    counts = len(score) - np.searchsorted(ascending, np.asarray(thresholds, np.float64), "left")
-    caught = np.append(0.0, np.cumsum(fraud_amount))[counts]
-    total = float(fraud_amount.sum())
-    missed = np.where((counts == len(score)) & (counts > 0), 0.0, total - caught)
-    alerts = np.append(0, curve.alerts)[counts]
-    return pd.DataFrame(_costs(alerts, caught, missed, total, cost_per_alert, recovery_rate))
 
+    def __init__(self, curve: Curve, cost_per_alert: float, recovery_rate: float = 1.0) -> None:
+        fraud_amount = _fraud_amount(curve)
+        self._parameters = check_costs(cost_per_alert, recovery_rate)
+        self._curve, self._total = curve, float(fraud_amount.sum())
+        self._caught = np.empty(curve.n_rows)
+        self._caught[0] = 0.0
+        np.cumsum(fraud_amount, out=self._caught[1:])
 
-def _costs(
-    alerts: Integers,
-    caught: Floats,
-    missed: Floats,
-    total: float,
-    cost_per_alert: float,
-    recovery_rate: float,
-) -> dict[str, Any]:
-    """Return the columns of costs of some thresholds, of which ``total`` is that without alerts."""
-    alert_cost = cost_per_alert * alerts
-    cost = alert_cost + missed + (1 - recovery_rate) * caught
-    return {
-        "caught_amount": caught,
-        "missed_amount": missed,
-        "alert_cost": alert_cost,
-        "cost": cost,
-        "saved": total - cost,
-    }
+    @property
+    def n_rows(self) -> int:
+        """Rows of the frame: one for each distinct score, after one without alerts."""
+        return self._curve.n_rows
+
+    def read_rows(self, rows: NDArray[np.intp] | None = None) -> pd.DataFrame:
+        """Return rows of :func:`cost_curve` by their numbers; None for all of them."""
+        if rows is None:
+            rows = np.arange(self.n_rows)
+        cost_per_alert, recovery_rate = self._parameters
+        alerts, caught = self._curve.count_alerts(rows), self._caught[rows]
+        missed = self._total - caught
+        missed[(rows > 0) & (rows == self.n_rows - 1)] = 0.0  # all are alerts: no rounding is left
+        alert_cost = cost_per_alert * alerts
+        cost = alert_cost + missed + (1 - recovery_rate) * caught
+        return pd.DataFrame(
+            {
+                "threshold": self._curve.thresholds(rows),
+                "alerts": alerts,
+                "queue_rate": _divide(alerts, self._curve.n),
+                "caught_amount": caught,
+                "missed_amount": missed,
+                "alert_cost": alert_cost,
+                "cost": cost,
+                "saved": self._total - cost,
+            }
+        )
+
+    def at(self, thresholds: Sequence[float]) -> pd.DataFrame:
+        """Return a row for each threshold: that of the lowest score that is an alert."""
+        rows = [self._curve.count_scores(threshold) for threshold in thresholds]
+        return self.read_rows(np.array(rows, np.intp))
+
+    def lowest_row(self) -> int:
+        """Return the number of the row with the lowest cost: of several, the first."""
+        lowest, row = np.inf, 0
+        for rows in row_blocks(self.n_rows):
+            cost = self.read_rows(rows)["cost"].to_numpy()
+            place = int(cost.argmin())
+            if cost[place] < lowest:
+                lowest, row = cost[place], int(rows[place])
+        return row
 
 
 def cheapest_threshold(curve: Curve, cost_per_alert: float, recovery_rate: float = 1.0) -> float:
@@ -482,18 +532,9 @@ def cheapest_threshold(curve: Curve, cost_per_alert: float, recovery_rate: float
     >>> cheapest_threshold(curve, cost_per_alert=5)
     0.9
     """
-    fraud_amount = _fraud_amount(curve)
-    cost_per_alert, recovery_rate = check_costs(cost_per_alert, recovery_rate)
-    caught, total = np.cumsum(fraud_amount), float(fraud_amount.sum())
-    # As in cost_curve, but without its columns, which take memory.
-    cost = total - caught
-    if len(cost):
-        cost[-1] = 0.0
-    cost += cost_per_alert * curve.alerts
-    caught *= 1 - recovery_rate
-    cost += caught
-    lowest = int(cost.argmin()) if len(cost) else -1
-    return float(curve.counts.score[lowest]) if lowest >= 0 and cost[lowest] < total else np.inf
+    costs = Costs(curve, cost_per_alert, recovery_rate)
+    lowest = costs.lowest_row()
+    return float(curve.counts.score[lowest - 1]) if lowest else np.inf
 
 
 def cost_at_threshold(

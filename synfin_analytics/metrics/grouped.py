@@ -471,11 +471,14 @@ def group_evaluations(
     interval_method: IntervalMethod,
     confidence_level: float,
     rows: Rows | None = None,
+    *,
+    overall: ScoreCounts | None = None,
 ) -> GroupedEvaluation:
-    """Evaluate the counts of groups, and all of them together."""
+    """Evaluate the counts of groups, and all of them together, which are merged if not known."""
     counted = list(groups)
-    merged = ScoreCounts.merge([counts for _, counts in counted])
-    fitted_here = threshold.fitted_on == merged.fingerprint
+    if overall is None:
+        overall = ScoreCounts.merge([counts for _, counts in counted])
+    fitted_here = threshold.fitted_on == overall.fingerprint
 
     def threshold_of(counts: ScoreCounts) -> Threshold:
         # A threshold that was chosen on all rows was chosen on those of each group.
@@ -485,5 +488,5 @@ def group_evaluations(
         (group, Evaluation(counts, threshold_of(counts), interval_method, confidence_level))
         for group, counts in counted
     )
-    overall = Evaluation(merged, threshold, interval_method, confidence_level, rows)
-    return GroupedEvaluation(tuple(by), evaluations, overall)
+    together = Evaluation(overall, threshold, interval_method, confidence_level, rows)
+    return GroupedEvaluation(tuple(by), evaluations, together)

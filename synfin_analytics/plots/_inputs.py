@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from synfin_analytics._core.formatting import format_confidence_level, format_threshold, pluralize
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics.curve import Curve, row_blocks
 from synfin_analytics.plots._style import MAX_LINES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -101,43 +102,76 @@ def describe_intervals(*evaluations: Evaluation) -> str:
 # -- Points of long lines --------------------------------------------------------------------------
 
 
-def thin_points(
-    lines: Sequence[Floats], axes: Sequence[float], keep: Sequence[int] = ()
-) -> NDArray[np.intp]:
-    """Return the points to draw of lines that share their points.
+class Table(Protocol):
+    """A long frame of which some rows can be read without the others: a curve, or its costs."""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+
+    def read_rows(self, rows: NDArray[np.intp]) -> pd.DataFrame:
+        """Return rows by their numbers."""
+
+
+class FrameTable:
+    """A frame in memory as a :class:`Table`."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame, self.n_rows = frame, len(frame)
+
+    def read_rows(self, rows: NDArray[np.intp]) -> pd.DataFrame:
+        """Return rows by their numbers."""
+        return self._frame.iloc[rows]
+
+
+def thin_rows(
+    table: Table,
+    lines: Callable[[pd.DataFrame], Sequence[Floats]],
+    axes: Sequence[float],
+    keep: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Return the rows to draw of lines that share their points; all, if they are few.
 
     A point is kept where a line has moved away from the last kept point by more than a small
-    tolerance, so a step line through the kept points is never further off than that.
+    tolerance, so a step line through the kept points is never further off than that. Rows are read
+    in blocks, so that memory does not depend on their number.
 
     Parameters
     ----------
+    table
+        The rows.
     lines
-        Values of each line, point by point; NaN where it is not defined.
+        Returns the values of each line at some rows; NaN where it is not defined.
     axes
         Length of the axis that each line is drawn against.
     keep
-        Points to keep in any case, besides the first and the last.
+        Numbers of rows to keep in any case, besides the first and the last.
 
     Examples
     --------
-    >>> line = np.linspace(0, 1, 100_001)
-    >>> points = thin_points([line], [1.0], keep=[777])
-    >>> len(points) < 500 and 777 in points
-    True
-    >>> drawn = line[points[np.searchsorted(points, np.arange(100_001), side="right") - 1]]
-    >>> bool(np.abs(drawn - line).max() <= 0.005)
+    >>> import pandas as pd
+    >>> table = FrameTable(pd.DataFrame({"line": np.arange(100_001) / 100_000}))
+    >>> drawn = thin_rows(table, lambda rows: [rows["line"].to_numpy()], [1.0], keep=[777])
+    >>> len(drawn) < 500, 0.00777 in drawn["line"].tolist()
+    (True, True)
+    >>> bool(drawn["line"].diff().max() <= 0.005)
     True
     """
-    size = len(lines[0])
+    size = table.n_rows
     if size <= _MIN_POINTS:
-        return np.arange(size)
-    values = np.stack([np.nan_to_num(np.asarray(line, np.float64), nan=-axis)
-                       for line, axis in zip(lines, axes, strict=True)])  # fmt: skip
+        return table.read_rows(np.arange(size)).reset_index(drop=True)
     lengths = np.asarray(axes, np.float64)[:, None]
-    points, point = [0, size - 1, *keep], 0
-    while (point := _next_moved(values, _tolerance(values[:, point, None], lengths), point)) < size:
-        points.append(point)
-    return np.unique(np.asarray(points, np.intp))
+    points, kept = [0, size - 1, *keep], None
+    for rows in row_blocks(size):
+        values = np.stack([np.nan_to_num(np.asarray(line, np.float64), nan=-axis)
+                           for line, axis in zip(lines(table.read_rows(rows)), axes, strict=True)
+                           ])  # fmt: skip
+        kept = values[:, :1] if kept is None else kept
+        place = 0
+        while (place := _next_moved(values, kept, _tolerance(kept, lengths), place)) < len(rows):
+            points.append(int(rows[place]))
+            kept = values[:, place, None]
+    return table.read_rows(np.unique(np.asarray(points, np.intp))).reset_index(drop=True)
 
 
 def _tolerance(value: Floats, length: Floats) -> Floats:
@@ -149,19 +183,21 @@ def _tolerance(value: Floats, length: Floats) -> Floats:
 
 
 def thin_curve(
-    evaluation: Evaluation, curve: pd.DataFrame, lines: Sequence[Floats], axes: Sequence[float]
+    evaluation: Evaluation,
+    lines: Callable[[pd.DataFrame], Sequence[Floats]],
+    axes: Sequence[float],
 ) -> pd.DataFrame:
-    """Return the rows of a curve to draw, the one of the threshold in use among them."""
-    in_use = int((curve["threshold"] >= float(evaluation.threshold)).sum()) - 1
-    return curve.loc[thin_points(lines, axes, [in_use])].reset_index(drop=True)
+    """Return the rows of a curve to draw, that of the threshold in use among them."""
+    curve = Curve(evaluation.counts)
+    return thin_rows(curve, lines, axes, [curve.count_scores(float(evaluation.threshold))])
 
 
-def _next_moved(values: Floats, tolerance: Floats, point: int) -> int:
+def _next_moved(values: Floats, kept: Floats, tolerance: Floats, start: int) -> int:
     """Return the next point at which a line has moved, searching in growing blocks."""
-    start, width = point + 1, 64
+    width = 64
     while start < values.shape[1]:
         block = values[:, start : start + width]
-        moved = np.flatnonzero(np.any(np.abs(block - values[:, point, None]) > tolerance, axis=0))
+        moved = np.flatnonzero(np.any(np.abs(block - kept) > tolerance, axis=0))
         if len(moved):
             return start + int(moved[0])
         start, width = start + width, 2 * width

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from synfin_analytics._core.results import Display
+    from synfin_analytics._core.types import Floats
     from synfin_analytics.metrics.evaluation import Evaluation
 
 #: Characters of a line of a model's name.
@@ -165,13 +166,15 @@ def _thin_curves(models: Mapping[str, Evaluation]) -> pd.DataFrame:
 
     curves = []
     for name, evaluation in models.items():
-        curve = evaluation.curve()
-        rates = [curve[rate].to_numpy() for rate in ("precision", "recall", "false_positive_rate")]
-        curve = thin_curve(evaluation, curve, rates, [1.0, 1.0, 1.0])
+        curve = thin_curve(evaluation, _rates, [1.0, 1.0, 1.0])
         if name or len(models) > 1:
             curve.insert(0, "model", name)
         curves.append(curve)
     return pd.concat(curves, ignore_index=True)
+
+
+def _rates(curve: pd.DataFrame) -> list[Floats]:
+    return [curve[rate].to_numpy() for rate in ("precision", "recall", "false_positive_rate")]
 
 
 def _draw_curves(

@@ -13,15 +13,17 @@ from synfin_analytics._core.formatting import (
     format_percent,
     format_threshold,
 )
+from synfin_analytics.metrics.curve import row_blocks
 from synfin_analytics.metrics.proportions import proportion_interval
 from synfin_analytics.plots._inputs import (
+    FrameTable,
     check_evaluation,
     check_frame,
     describe_intervals,
     describe_threshold,
     explain_no_curve,
     thin_curve,
-    thin_points,
+    thin_rows,
 )
 from synfin_analytics.plots._style import (
     DASHES,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.results import Display
     from synfin_analytics._core.types import Floats
     from synfin_analytics.metrics.evaluation import Evaluation
-
+    from synfin_analytics.plots._inputs import Table
 
 #: An axis that ends beyond this score is drawn in full, from 0 to 1.
 _HALF = 0.5
@@ -89,10 +91,12 @@ def plot_thresholds(
     [0.9, 0.5, 0.25]
     """
     evaluation = check_evaluation(evaluation)
-    curve = evaluation.curve()
-    alerts = np.log10(np.maximum(curve["queue_rate"].to_numpy(), 1 / max(evaluation.n, 1)))
-    rates = [curve[rate].to_numpy() for rate in ("precision", "recall")]
-    numbers = thin_curve(evaluation, curve, [*rates, alerts], [1.0, 1.0, _DECADES])
+
+    def lines(curve: pd.DataFrame) -> list[Floats]:
+        alerts = np.log10(np.maximum(curve["queue_rate"].to_numpy(), 1 / max(evaluation.n, 1)))
+        return [*(curve[rate].to_numpy() for rate in ("precision", "recall")), alerts]
+
+    numbers = thin_curve(evaluation, lines, [1.0, 1.0, _DECADES])
     frauds = numbers["tp"] + numbers["fn"]
     method, level = evaluation.interval_method, evaluation.confidence_level
     for rate, totals in (("precision", numbers["alerts"]), ("recall", frauds)):
@@ -122,7 +126,7 @@ def plot_thresholds(
 def _draw_rates(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> None:
     from matplotlib.lines import Line2D
 
-    end = axis_end(numbers, float(evaluation.threshold))
+    end = axis_end(numbers["threshold"].to_numpy(), float(evaluation.threshold))
     handles: list[Any] = []
     for rate, (pattern, _, colour) in zip(("precision", "recall"), line_styles(ax), strict=False):
         x, y, low, high = _step_coordinates(numbers, end, rate, f"{rate}_low", f"{rate}_high")
@@ -151,7 +155,8 @@ def _add_alerts(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> Axes
 
     panel = add_count_panel(ax, 0.9)
     threshold = float(evaluation.threshold)
-    x, share = _step_coordinates(numbers, axis_end(numbers, threshold), "queue_rate")
+    end = axis_end(numbers["threshold"].to_numpy(), threshold)
+    x, share = _step_coordinates(numbers, end, "queue_rate")
     pattern, _, colour = line_styles(ax)[2]
     panel.set_yscale("log")
     panel.plot(
@@ -165,7 +170,7 @@ def _add_alerts(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> Axes
     # One tick at a time: each has the decimals that it needs itself.
     panel.yaxis.set_major_formatter(FuncFormatter(PercentFormatter()))
     panel.grid(axis="y", color=palette(ax).grid, linewidth=0.8)
-    if 0 <= threshold <= axis_end(numbers, threshold):
+    if 0 <= threshold <= end:
         for axes in (ax, panel):
             look: dict[str, Any] = {"color": palette(ax).muted, "linestyle": DASHES}
             axes.axvline(threshold, linewidth=1, zorder=1, **look)
@@ -207,7 +212,7 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
     """
     must_be = "the result of cost_curve(...) of an evaluation"
     check_frame(costs, _REQUIRED, "costs", must_be, "the cost curve")
-    numbers = _thin_costs(costs)
+    numbers = thin_costs(FrameTable(costs))
 
     def draw(ax: Axes) -> None:
         style_axes(ax, "Cost by threshold" if title is None else title)
@@ -218,21 +223,31 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
     return create_display(ax, (8.4, 4.2), numbers, draw)
 
 
-def _thin_costs(costs: pd.DataFrame) -> pd.DataFrame:
-    """Return as many thresholds as the plot needs, the best among them."""
-    costs = costs.reset_index(drop=True)
-    cost = costs["cost"].to_numpy(dtype=np.float64)
-    top = _cost_axis_end(cost)
-    best = int(cost.argmin())
-    points = thin_points([cost, costs["alert_cost"].to_numpy()], [top, top], keep=[best])
-    return costs.loc[points].reset_index(drop=True)
+def thin_costs(costs: Table) -> pd.DataFrame:
+    """Return as many rows of costs as the plot needs; of these, it needs all."""
+    # The ends of the axis and the best threshold.
+    lowest = highest = 0
+    extremes = [np.inf, -np.inf]
+    for rows in row_blocks(costs.n_rows):
+        cost = costs.read_rows(rows)["cost"].to_numpy(dtype=np.float64)
+        first, last = int(cost.argmin()), int(cost.argmax())
+        if cost[first] < extremes[0]:
+            extremes[0], lowest = cost[first], int(rows[first])
+        if cost[last] > extremes[1]:
+            extremes[1], highest = cost[last], int(rows[last])
+    no_alerts = float(costs.read_rows(np.array([0]))["cost"].iloc[0])
+    top = _cost_axis_end(no_alerts, float(extremes[1]))
+
+    def lines(costs: pd.DataFrame) -> list[Floats]:
+        return [costs[name].to_numpy(dtype=np.float64) for name in ("cost", "alert_cost")]
+
+    return thin_rows(costs, lines, [top, top], keep=[lowest, highest])
 
 
-def _cost_axis_end(cost: Floats) -> float:
+def _cost_axis_end(no_alerts: float, highest: float) -> float:
     """Return where the axis of costs ends: much higher costs are cut off."""
-    no_alerts = float(cost[0])
-    highest = 1.06 * float(cost.max())
-    return (min(highest, MAX_COST * no_alerts) if no_alerts > 0 else highest) or 1.0
+    end = 1.06 * highest
+    return (min(end, MAX_COST * no_alerts) if no_alerts > 0 else end) or 1.0
 
 
 def _draw_costs(ax: Axes, numbers: pd.DataFrame) -> None:
@@ -244,7 +259,7 @@ def _draw_costs(ax: Axes, numbers: pd.DataFrame) -> None:
     from synfin_analytics.plots._ticks import compact_tick
 
     colours = palette(ax)
-    end = axis_end(numbers, 0.0)
+    end = axis_end(numbers["threshold"].to_numpy(), 0.0)
     x, alerts, cost = _step_coordinates(numbers, end, "alert_cost", "cost")
     ax.fill_between(x, 0, alerts, step="pre", color=colours.bar, linewidth=0)
     ax.fill_between(x, alerts, cost, step="pre", color=colours.band, linewidth=0)
@@ -265,7 +280,7 @@ def _draw_costs(ax: Axes, numbers: pd.DataFrame) -> None:
             Patch(color=colours.bar, label="cost of alerts"),
         ],
     )  # fmt: skip
-    top = _cost_axis_end(numbers["cost"].to_numpy())
+    top = _cost_axis_end(no_alerts, float(numbers["cost"].max()))
     ax.set_ylim(0, top)
     ax.set_xlim(0, end)
     # All ticks in one format: 80,000 below 100,000, not below 100k.
@@ -287,9 +302,9 @@ def _describe_best(best: pd.Series[float], no_alerts: float) -> str:
     )
 
 
-def axis_end(numbers: pd.DataFrame, threshold: float) -> float:
+def axis_end(thresholds: Floats, threshold: float) -> float:
     """Return where the axis of thresholds ends: a little beyond the highest score."""
-    scores = numbers["threshold"][np.isfinite(numbers["threshold"])]
+    scores = thresholds[np.isfinite(thresholds)]
     highest = max(scores.max() if len(scores) else 1.0, threshold if threshold <= 1 else 0.0)
     return 1.0 if highest > _HALF else float(1.08 * highest) or 1.0
 

@@ -16,6 +16,8 @@ from synfin_analytics._core.lazy_frames import transform_rows
 from synfin_analytics._core.release import release_memory
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import group_key
+from synfin_analytics.metrics._evaluate import evaluate_groups
+from synfin_analytics.metrics._weights import parse_weight
 from synfin_analytics.reports._frame import FramePredictions
 from synfin_analytics.reports._lazy_quantiles import GROUP, VALUE, read_quantiles
 from synfin_analytics.reports._lazy_survey import amount_or_zero, as_count, is_unsuccessful
@@ -161,13 +163,14 @@ class LazyPredictions(FramePredictions):
     def evaluate_groups(self, by: Grouping, threshold: Threshold) -> GroupedEvaluation:
         """Evaluate each group."""
         release_memory()
-        grouped = super().evaluate_groups(by, threshold)
-        counts = grouped.overall.counts
-        if counts.weighted or counts.fingerprint != self._evaluation.counts.fingerprint:
-            return grouped
-        counts = replace(self._evaluation.counts, amount=None, fraud_amount=None)
-        rows: Any = replace(grouped.overall.rows, counts=counts)  # type: ignore[type-var]
-        return replace(grouped, overall=replace(grouped.overall, counts=counts, rows=rows))
+        roles, evaluation = self._rows.roles, self._evaluation
+        columns = (roles.label, roles.score or "", None, parse_weight(self._weight))
+        # The counts of all rows are known, and merging those of the groups would take memory.
+        overall = replace(evaluation.counts, amount=None, fraud_amount=None)
+        return evaluate_groups(
+            self._frame, by, columns, None,
+            (threshold, evaluation.interval_method, evaluation.confidence_level), overall,
+        )  # fmt: skip
 
     def read_weeks(self, threshold: float) -> pd.DataFrame:
         """Return scores and frauds of each week."""

@@ -15,6 +15,8 @@ from synfin_analytics._core.formatting import (
     pluralize,
 )
 from synfin_analytics.metrics.comparison import Comparison
+from synfin_analytics.metrics.curve import Costs, Curve
+from synfin_analytics.plots.thresholds import thin_costs
 from synfin_analytics.reports._figures import Figure, draw_figure
 from synfin_analytics.reports._page import iterate_rows
 
@@ -83,8 +85,12 @@ def _thresholds_figure(evaluation: Evaluation) -> Figure:
 def _cost_figure(results: ModelResults) -> Figure:
     rows: Any = results.thresholds.set_index("criterion")
     best, in_use = rows.loc["lowest cost"], rows.loc["in use"]
+    settings = results.settings
+    # Not the costs of all thresholds, which may be millions.
+    curve = Curve(results.evaluation.counts)
+    costs = Costs(curve, settings.cost_per_alert, settings.recovery_rate)
     return draw_figure(
-        lambda: plots.plot_cost(results.costs, title=""),
+        lambda: plots.plot_cost(thin_costs(costs), title=""),
         name="cost",
         alt=f"Cost by threshold. Lowest at {format_threshold(best['threshold'])}: "
         f"{format_amount(best['cost'])}. Threshold in use: {format_amount(in_use['cost'])}. "

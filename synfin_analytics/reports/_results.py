@@ -19,7 +19,7 @@ from synfin_analytics.metrics.comparison import (
     compare_bootstraps,
     prepare_comparison,
 )
-from synfin_analytics.metrics.curve import Curve, costs_at
+from synfin_analytics.metrics.curve import Costs, Curve
 from synfin_analytics.metrics.evaluation import prepare_entities
 from synfin_analytics.metrics.grouped import format_group_key, prepare_gaps
 from synfin_analytics.reports._groups import describe_grouping
@@ -357,7 +357,7 @@ def compare_thresholds(
     of_costs = None
     if with_costs and evaluation.n:
         values = [threshold.value for threshold in thresholds.values()]
-        of_costs = costs_at(Curve(evaluation.counts), values, *parameters)
+        of_costs = Costs(Curve(evaluation.counts), *parameters).at(values)
         of_costs["unrecovered_amount"] = (1 - settings.recovery_rate) * of_costs["caught_amount"]
     rows = []
     for position, (criterion, threshold) in enumerate(thresholds.items()):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics._score_counts import ScoreCounts
-from synfin_analytics.metrics.curve import Curve, cheapest_threshold, cost_curve, costs_at
+from synfin_analytics.metrics.curve import Costs, Curve, cheapest_threshold, cost_curve
 
 ROWS = pl.DataFrame(
     {
@@ -130,6 +130,12 @@ def test_costs_without_amounts_say_what_to_give():
         evaluate(ROWS, score="p").best_threshold(5)
 
 
+def test_costs_at_a_threshold_have_the_alerts_of_scores_with_fewer_digits():
+    counts = ScoreCounts.from_arrays(np.array([0.7], np.float32), [True], [80.0])
+    costs = Costs(Curve(counts), cost_per_alert=5)
+    assert costs.at([0.7])["alerts"].tolist() == [1]
+
+
 scored = st.lists(
     st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), st.booleans(), st.integers(-5, 50)),
     max_size=12,
@@ -150,7 +156,5 @@ def test_the_cheapest_threshold_and_costs_at_thresholds_are_rows_of_the_cost_cur
 
     thresholds = [np.inf, 1.0, 0.7, 0.5, 0.0]
     expected = pd.concat([costs[costs["threshold"] >= value].tail(1) for value in thresholds])
-    result = costs_at(curve, thresholds, cost_per_alert, recovery_rate)
-    pd.testing.assert_frame_equal(
-        result, expected[result.columns].reset_index(drop=True), check_exact=True
-    )
+    result = Costs(curve, cost_per_alert, recovery_rate).at(thresholds)
+    pd.testing.assert_frame_equal(result, expected.reset_index(drop=True), check_exact=True)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from synfin_analytics import evaluate
 from synfin_analytics.exceptions import ArgumentError, MissingDependencyError
+from synfin_analytics.metrics import curve
 from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data, strip_script
-from synfin_analytics.plots.explorer._data import MAX_POINTS, TOLERANCE, _lines, thin_curve
+from synfin_analytics.plots.explorer._data import MAX_POINTS, TOLERANCE, CurveTable, thin_curve
 from synfin_analytics.plots.explorer._thinning import distance_from_drawn, thin_lines
 
 DEFAULTS = ExplorerSettings()
@@ -78,9 +79,20 @@ def model_of(seed, size, share, skill, centre, spread, digits):
 @settings(max_examples=25)
 def test_a_drawn_line_is_within_a_thousandth_of_the_whole_curve(model):
     evaluation = model_of(**model)
-    curve = thin_curve(evaluation, DEFAULTS)
-    assert len(curve.frame) <= MAX_POINTS
-    assert curve.distance < TOLERANCE
+    drawn = thin_curve(evaluation, DEFAULTS)
+    assert len(drawn.frame) <= MAX_POINTS
+    assert drawn.distance < TOLERANCE
+
+
+@pytest.mark.parametrize("block_rows", [500, 1_777])
+def test_so_it_is_where_rows_are_read_in_many_blocks(block_rows, monkeypatch):
+    monkeypatch.setattr(curve, "_BLOCK_ROWS", block_rows)
+    random = np.random.default_rng(3)
+    labels = random.random(20_000) < 0.02
+    scores = 1 / (1 + np.exp(-random.normal(3 * labels - 3, 1)))
+    drawn = thin_curve(scored(labels, scores, random.lognormal(3, 1.5, 20_000)), DEFAULTS)
+    assert len(drawn.frame) <= MAX_POINTS
+    assert drawn.distance < TOLERANCE
 
 
 @given(
@@ -91,9 +103,9 @@ def test_so_it_is_for_any_order_of_frauds_and_genuine_transactions(lengths):
     labels = runs(lengths)
     if len(labels) < 2:
         return
-    curve = thin_curve(ordered(labels), DEFAULTS)
-    assert len(curve.frame) <= MAX_POINTS
-    assert curve.distance < TOLERANCE
+    drawn = thin_curve(ordered(labels), DEFAULTS)
+    assert len(drawn.frame) <= MAX_POINTS
+    assert drawn.distance < TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -107,9 +119,9 @@ def test_so_it_is_for_any_order_of_frauds_and_genuine_transactions(lengths):
     ids=["alternating", "staircase", "random", "falling"],
 )
 def test_long_curves_are_within_a_thousandth_too(labels):
-    curve = thin_curve(ordered(labels), DEFAULTS)
-    assert len(curve.frame) <= MAX_POINTS
-    assert curve.distance < TOLERANCE
+    drawn = thin_curve(ordered(labels), DEFAULTS)
+    assert len(drawn.frame) <= MAX_POINTS
+    assert drawn.distance < TOLERANCE
 
 
 def test_where_no_thousand_thresholds_suffice_the_distance_is_said():
@@ -130,17 +142,21 @@ def test_where_no_thousand_thresholds_suffice_the_distance_is_said():
 @settings(max_examples=8)
 def test_no_point_is_farther_from_the_drawn_line_than_is_said(model):
     evaluation = model_of(**model | {"size": 1_200, "digits": 17})
-    lines = _lines(evaluation.curve(), DEFAULTS, 0.5)
-    points, distance = thin_lines(list(lines.values()), 100, 0.004)
-    for line in lines.values():
+    table = CurveTable(evaluation)
+
+    def read(rows: np.ndarray):
+        return [*table.lines(rows, DEFAULTS).values()]
+
+    points, distance = thin_lines(read, table.n_rows, 100, 0.004)
+    for line in read(np.arange(table.n_rows)):
         assert distance_of_each_point(line, points) <= distance + 1e-12
-    assert distance_from_drawn(list(lines.values()), points) == distance
+    assert distance_from_drawn(read, table.n_rows, points) == distance
 
 
 def test_a_line_that_misses_a_peak_is_told_apart():
     x = np.linspace(0, 1, 5_001)
     y = np.where(np.abs(x - 0.5) < 0.001, 1.0, 0.0)
-    assert distance_from_drawn([(x, y)], np.array([0, 5_000])) > 0.9
+    assert distance_from_drawn(lambda rows: [(x[rows], y[rows])], 5_001, np.array([0, 5_000])) > 0.9
 
 
 # -- Numbers --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import inspect
 import io
 import math
 import pickle
+import tracemalloc
 
 import matplotlib as mpl
 import numpy as np
@@ -16,10 +17,13 @@ from pandas.testing import assert_frame_equal
 
 from synfin_analytics import plots
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics import Confusion, evaluate, proportion_interval
+from synfin_analytics.metrics import Confusion, curve, evaluate, proportion_interval
 from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.comparison import compare_models
+from synfin_analytics.metrics.curve import Costs, Curve
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold
+from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
+from synfin_analytics.plots.thresholds import thin_costs
 from synfin_analytics.reports._figures import save_image
 
 #: Every picture of one evaluation, from the evaluation.
@@ -604,6 +608,41 @@ def test_of_many_thresholds_the_best_is_among_those_drawn():
     assert drawn["cost"].min() == costs["cost"].min()
     assert drawn["cost"].iloc[0] == costs["cost"].iloc[0]
     assert drawn["threshold"].is_monotonic_decreasing
+
+
+#: Pictures of curves, and the numbers of an explorer.
+OF_MANY_THRESHOLDS = {
+    "precision_recall": plots.plot_precision_recall,
+    "roc": plots.plot_roc,
+    "thresholds": plots.plot_thresholds,
+    "cost": lambda model: plots.plot_cost(thin_costs(Costs(Curve(model.counts), 5))),
+    "explorer": lambda model: explorer_data(model, ExplorerSettings(days=30, alerts_per_day=20)),
+}
+
+
+@pytest.mark.parametrize("picture", OF_MANY_THRESHOLDS.values(), ids=OF_MANY_THRESHOLDS)
+def test_a_picture_holds_the_running_sums_of_scores_in_memory_but_no_frame_of_the_curve(picture):
+    peaks = []
+    for size in (300_000, 600_000):
+        model = random_evaluation(size)
+        tracemalloc.start()
+        try:
+            picture(model)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    # The frame of a curve has ten columns of 8 bytes each.
+    assert (peaks[1] - peaks[0]) / 300_000 < 40
+
+
+@pytest.mark.parametrize("name", [name for name in OF_MANY_THRESHOLDS if name != "explorer"])
+def test_a_picture_does_not_depend_on_the_blocks_in_which_rows_are_read(name, monkeypatch):
+    picture = OF_MANY_THRESHOLDS[name]
+    model = random_evaluation(5_000)
+
+    expected = picture(model).to_frame()
+    monkeypatch.setattr(curve, "_BLOCK_ROWS", 1_000)
+    assert_frame_equal(picture(model).to_frame(), expected, check_exact=True)
 
 
 def test_what_is_no_cost_curve_is_refused():

@@ -337,6 +337,11 @@ def test_without_bins_that_mix_scores_the_report_says_nothing_of_them(rows):
     assert not any("in bins" in caveat for caveat in report_of(rows.lazy()).caveats)
 
 
+def test_groups_share_the_counts_of_all_rows(rows):
+    report = report_of(rows.lazy(), by=["channel"])
+    assert report.groups["channel"].overall.counts.score is report.evaluation.counts.score
+
+
 def test_an_evaluation_of_a_report_counts_again(rows):
     report = report_of(rows.lazy())
     expected = evaluate(rows.drop_nulls("p"), "is_fraud", "p").bootstrap("recall", n_resamples=5)

@@ -10,12 +10,15 @@ import numpy as np
 from synfin_analytics._core.arguments import check_integer, check_number, check_share, check_string
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_percent, join_words, pluralize
+from synfin_analytics.metrics.curve import Curve, row_blocks
 from synfin_analytics.plots.explorer._thinning import thin_lines
 from synfin_analytics.plots.thresholds import MAX_COST, axis_end
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from synfin_analytics._core.types import Floats
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.plots.explorer._thinning import Line
 
@@ -89,15 +92,13 @@ def thin_curve(
     max_points
         Thresholds at most.
     """
-    curve = evaluation.curve()
-    if evaluation.counts.fraud_amount is not None:
-        caught = np.append(0.0, np.cumsum(evaluation.counts.fraud_amount))
-        curve = curve.assign(caught_amount=caught)
-    keep = _kept(evaluation, curve, settings)
-    lines = _lines(curve, settings, float(evaluation.threshold))
-    points, distance = thin_lines(list(lines.values()), max_points - len(keep), TOLERANCE)
-    frame = curve.loc[np.union1d(points, keep)].reset_index(drop=True)
-    return ExplorerCurve(frame, distance)
+    table = CurveTable(evaluation)
+    keep = table.kept_rows(settings)
+    points, distance = thin_lines(
+        lambda rows: [*table.lines(rows, settings).values()],
+        table.n_rows, max_points - len(keep), TOLERANCE,
+    )  # fmt: skip
+    return ExplorerCurve(table.read_rows(np.union1d(points, keep)), distance)
 
 
 def explorer_data(evaluation: Evaluation, settings: ExplorerSettings) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def explorer_data(evaluation: Evaluation, settings: ExplorerSettings) -> dict[st
         "points": points,
         "position": int((frame["threshold"] >= _cast_threshold(evaluation)).sum()) - 1,
         "threshold": None if np.isinf(threshold) else threshold,
-        "axis_end": axis_end(frame, threshold),
+        "axis_end": axis_end(frame["threshold"].to_numpy(), threshold),
         "z": _quantile(evaluation),
         "confidence_level": evaluation.confidence_level,
         "distance": curve.distance,
@@ -184,52 +185,69 @@ def _quantile(evaluation: Evaluation) -> float | None:
     return float(norm.isf((1 - evaluation.confidence_level) / 2))
 
 
-def _kept(evaluation: Evaluation, curve: pd.DataFrame, settings: ExplorerSettings) -> list[int]:
-    """Return the rows of the threshold in use, of the alert budget, and of the lowest cost."""
-    kept = [int((curve["threshold"] >= _cast_threshold(evaluation)).sum()) - 1]
-    if settings.days is not None and settings.alerts_per_day is not None:
-        budget = settings.days * settings.alerts_per_day
-        kept.append(int((curve["alerts"] <= budget).sum()) - 1)
-    if "caught_amount" in curve:
-        kept.append(int(_cost(curve, settings).argmin()))
-    return kept
-
-
 def _cast_threshold(evaluation: Evaluation) -> float:
     threshold = float(evaluation.threshold)
     return threshold if np.isinf(threshold) else evaluation.counts.cast_threshold(threshold)
 
 
-def _cost(curve: pd.DataFrame, settings: ExplorerSettings) -> Any:
-    caught = curve["caught_amount"].to_numpy(dtype=np.float64)
-    alerts = curve["alerts"].to_numpy(dtype=np.float64)
-    return settings.cost_per_alert * alerts + caught[-1] - settings.recovery_rate * caught
+class CurveTable:
+    """The curve of an evaluation with the value caught, of which some rows can be read."""
 
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation, self._curve = evaluation, Curve(evaluation.counts)
+        self._caught: Floats | None = None
+        if evaluation.counts.fraud_amount is not None:
+            self._caught = np.append(0.0, np.cumsum(evaluation.counts.fraud_amount))
+        self.n_rows = self._curve.n_rows
 
-def _lines(curve: pd.DataFrame, settings: ExplorerSettings, in_use: float) -> dict[str, Line]:
-    """Return the lines of all pictures, by name, along axes from 0 to 1."""
-    n = float(curve["alerts"].iloc[-1])
-    end = axis_end(curve, in_use)
-    threshold = np.minimum(curve["threshold"].to_numpy(dtype=np.float64), end)
-    low = 1 - threshold / end  # it falls along the curve
-    precision, recall, false_positive_rate = (
-        curve[name].to_numpy(dtype=np.float64)
-        for name in ("precision", "recall", "false_positive_rate")
-    )
-    alerts = np.log10(np.maximum(curve["alerts"].to_numpy(dtype=np.float64), 1))
-    lines: dict[str, Line] = {
-        "alerts": (low, alerts / max(np.log10(max(n, 1)), 1.0)),
-        "precision by threshold": (low, precision),
-        "recall by threshold": (low, recall),
-        "false-positive rate by threshold": (low, false_positive_rate),
-        "precision-recall curve": (recall, precision),
-        "ROC curve": (false_positive_rate, recall),
-    }
-    if "caught_amount" in curve:
-        caught = curve["caught_amount"].to_numpy(dtype=np.float64)
-        total = np.full(len(caught), caught[-1])
-        lines["value caught"] = (low, ratio(caught, total))
-        cost = ratio(_cost(curve, settings), MAX_COST * total)
-        lines["cost"] = (low, np.minimum(cost, 1.0))
-    # Without fraud, there is no recall to draw along.
-    return {name: line for name, line in lines.items() if not np.isnan(line[0]).any()}
+    def read_rows(self, rows: NDArray[np.intp]) -> pd.DataFrame:
+        """Return rows by their numbers."""
+        frame = self._curve.read_rows(rows)
+        return frame if self._caught is None else frame.assign(caught_amount=self._caught[rows])
+
+    def kept_rows(self, settings: ExplorerSettings) -> list[int]:
+        """Return the rows of the threshold in use, of the alert budget, and of the lowest cost."""
+        kept = [self._curve.count_scores(float(self._evaluation.threshold))]
+        if settings.days is not None and settings.alerts_per_day is not None:
+            budget = settings.days * settings.alerts_per_day
+            kept.append(int(np.searchsorted(self._curve.alerts, budget, side="right")))
+        if self._caught is not None:
+            lowest = [rows[self._cost(rows, settings).argmin()] for rows in row_blocks(self.n_rows)]
+            costs = self._cost(np.array(lowest), settings)
+            kept.append(int(lowest[int(costs.argmin())]))
+        return kept
+
+    def _cost(self, rows: NDArray[np.intp], settings: ExplorerSettings) -> Floats:
+        caught: Any = self._caught
+        cost: Floats = settings.cost_per_alert * self._curve.count_alerts(rows) + (
+            caught[-1] - settings.recovery_rate * caught[rows]
+        )
+        return cost
+
+    def lines(self, rows: NDArray[np.intp], settings: ExplorerSettings) -> dict[str, Line]:
+        """Return the lines of all pictures at some rows, by name, along axes from 0 to 1."""
+        frame, n = self.read_rows(rows), float(self._curve.n)
+        highest = self._curve.thresholds(np.arange(min(2, self.n_rows)))
+        end = axis_end(highest, float(self._evaluation.threshold))
+        threshold = np.minimum(frame["threshold"].to_numpy(), end)
+        low = 1 - threshold / end  # it falls along the curve
+        precision, recall, false_positive_rate = (
+            frame[name].to_numpy() for name in ("precision", "recall", "false_positive_rate")
+        )
+        alerts = np.log10(np.maximum(frame["alerts"].to_numpy(dtype=np.float64), 1))
+        lines: dict[str, Line] = {
+            "alerts": (low, alerts / max(np.log10(max(n, 1)), 1.0)),
+            "precision by threshold": (low, precision),
+            "recall by threshold": (low, recall),
+            "false-positive rate by threshold": (low, false_positive_rate),
+            "precision-recall curve": (recall, precision),
+            "ROC curve": (false_positive_rate, recall),
+        }
+        if self._caught is not None:
+            caught = frame["caught_amount"].to_numpy()
+            total = np.full(len(caught), self._caught[-1])
+            lines["value caught"] = (low, ratio(caught, total))
+            cost = ratio(self._cost(rows, settings), MAX_COST * total)
+            lines["cost"] = (low, np.minimum(cost, 1.0))
+        # Without fraud, there is no recall to draw along.
+        return {name: line for name, line in lines.items() if not np.isnan(line[0]).any()}

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synfin_analytics.metrics.curve import row_blocks
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     #: A line: the place of each point along both axes, as shares of their lengths. The first does
     #: not decrease; the second is NaN where it is not defined.
     Line = tuple[Floats, Floats]
+    ReadLines = Callable[[Indices], Sequence[Line]]
 
 #: Columns that candidates are chosen in: in each, the lowest and the highest point of a line.
 _COLUMNS = 4000
@@ -25,17 +28,22 @@ _COLUMNS = 4000
 _NEAR = 2
 
 
-def thin_lines(lines: Sequence[Line], max_points: int, tolerance: float) -> tuple[Indices, float]:
+def thin_lines(
+    read: ReadLines, size: int, max_points: int, tolerance: float
+) -> tuple[Indices, float]:
     """Choose points that all lines share, and return how far the drawn lines then are from them.
 
     The point that is farthest from a drawn line is added until none is farther than the tolerance,
     or there are as many as allowed (Ramer, 1972; Douglas and Peucker, 1973). In a line of many
-    points, only the ends and the extremes of narrow columns are candidates.
+    points, only the ends and the extremes of narrow columns are candidates. Points are read in
+    blocks, so that memory does not depend on their number.
 
     Parameters
     ----------
-    lines
-        The lines, each with all points.
+    read
+        Returns the lines at some points.
+    size
+        Number of points.
     max_points
         Number of points to choose at most.
     tolerance
@@ -49,40 +57,46 @@ def thin_lines(lines: Sequence[Line], max_points: int, tolerance: float) -> tupl
     Examples
     --------
     >>> x = np.linspace(0, 1, 10_001)
-    >>> points, distance = thin_lines([(x, x**2), (x, x)], 1000, 0.001)
+    >>> points, distance = thin_lines(lambda rows: [(x[rows], x[rows] ** 2)], 10_001, 1000, 0.001)
     >>> len(points), distance < 0.001
     (30, True)
     """
-    size = len(lines[0][0])
     if size <= max_points:
         return np.arange(size), 0.0
-    candidates = _candidates(lines, size)
-    drawn = [(x[candidates], y[candidates]) for x, y in lines]
+    candidates = np.unique(
+        np.concatenate(
+            [[0, size - 1], *(rows[_candidates(read(rows))] for rows in row_blocks(size))]
+        )
+    )
     # Half of the tolerance is for what lies between the candidates.
-    chosen = _add_farthest(drawn, max_points, tolerance / 2)
+    chosen = _add_farthest(read(candidates), max_points, tolerance / 2)
     points = candidates[chosen]
-    return points, distance_from_drawn(lines, points)
+    return points, distance_from_drawn(read, size, points)
 
 
-def distance_from_drawn(lines: Sequence[Line], points: Indices) -> float:
+def distance_from_drawn(read: ReadLines, size: int, points: Indices) -> float:
     """Return the distance that no point of a line exceeds from what is drawn through some points.
 
     A drawn line covers, in each narrow column that it crosses, all heights between its lowest and
     its highest. They are compared with the points of that column and of the columns near it.
     """
+    covered = []
+    for x, y in read(points):
+        drawn = ~np.isnan(y)
+        covered.append(_covered_heights(x[drawn], y[drawn]) if drawn.any() else None)
     distance = 0.0
-    for x, y in lines:
-        defined = ~np.isnan(y)
-        x, y, drawn = x[defined], y[defined], points[defined[points]]
-        if not len(y):
-            continue
-        if not len(drawn):
-            return float("inf")
-        drawn = np.searchsorted(np.flatnonzero(defined), drawn)
-        low, high = _covered_heights(x[drawn], y[drawn])
-        column = _columns(x)
-        beyond = np.maximum(low[column] - y, y - high[column]).max()
-        distance = max(distance, float(np.hypot((_NEAR + 1) / _COLUMNS, max(beyond, 0.0))))
+    for rows in row_blocks(size):
+        for (x, y), heights in zip(read(rows), covered, strict=True):
+            defined = ~np.isnan(y)
+            x, y = x[defined], y[defined]
+            if not len(y):
+                continue
+            if heights is None:
+                return float("inf")
+            low, high = heights
+            column = _columns(x)
+            beyond = np.maximum(low[column] - y, y - high[column]).max()
+            distance = max(distance, float(np.hypot((_NEAR + 1) / _COLUMNS, max(beyond, 0.0))))
     return distance
 
 
@@ -107,13 +121,13 @@ def _columns(x: Floats) -> Indices:
     return np.minimum((x * _COLUMNS).astype(np.intp), _COLUMNS - 1)
 
 
-def _candidates(lines: Sequence[Line], size: int) -> Indices:
+def _candidates(lines: Sequence[Line]) -> Indices:
     """Return the first, last, lowest and highest point of each column of each line."""
-    kept = [np.array([0, size - 1])]
+    kept = []
     for x, y in lines:
         column = _columns(x)
         starts = np.flatnonzero(np.append(True, column[1:] != column[:-1]))
-        kept += [starts, np.append(starts[1:], size) - 1]
+        kept += [starts, np.append(starts[1:], len(x)) - 1]
         for values in (y, -y):
             filled = np.where(np.isnan(values), np.inf, values)
             lowest = np.minimum.reduceat(filled, starts)
