@@ -301,6 +301,9 @@ def to_float(dtype: nw.dtypes.DType, name: str, must_be: str, remedy: str = "") 
         return column.cast(nw.Float64)
     if not dtype.is_numeric():
         raise ArgumentError(f"Column {name!r} must be {must_be}; it is {dtype}.{remedy}")
+    if dtype in (nw.Int64, nw.UInt64):
+        # Arrow refuses to cast integers that no double equals, but divides them.
+        column = column / 1
     return column.cast(nw.Float64).fill_nan(None)
 
 

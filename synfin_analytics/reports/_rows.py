@@ -53,6 +53,7 @@ class Roles:
             ("label", "score"),
             ("label", "compare_with"),
             ("score", "compare_with"),
+            ("customer", "merchant"),
         ):
             if self.given.get(first) == self.given.get(second, 0):
                 raise ArgumentError(

@@ -220,3 +220,11 @@ def test_amounts_of_three_decimals_and_numbers_of_numpy_are_taken():
     frame = table(amount=[Decimal("1.234"), Decimal("20.001")])
     result = fraud_rate(frame, bins={"amount": [np.int64(2), np.float32(30)]})
     assert result.select("amount_to", "amount").rows() == [(2, 1.234), (30, 20.001)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_integers_that_no_double_equals_are_rounded(engine):
+    """2**53 + 1 lies between two doubles; Arrow would refuse to cast it."""
+    df = ENGINES[engine](table(amount=[2**53 + 1, 2], is_fraud=[1, 0], p=[0.9, 0.2]))
+    assert as_polars(fraud_rate(df))["amount"].item() == 2**53 + 2
+    assert evaluate(df, score="p", amount="amount").counts.amount.tolist() == [2**53, 2]

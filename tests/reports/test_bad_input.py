@@ -42,6 +42,10 @@ def report_on(df, **options):
     ("options", "message"),
     [
         ({"compare_with": "p"}, "`score` and `compare_with` must be different.*'p' for both"),
+        (
+            {"customer": "holder", "merchant": "holder"},
+            "`customer` and `merchant` must be different",
+        ),
         ({"score": "y"}, "`label` and `score` must be different columns; got 'y' for both"),
         ({"by": ["p"]}, "`by` must be columns of groups; got 'p', the column of labels or scores"),
         ({"alerts_per_day": 0}, "`alerts_per_day` must be a whole number of at least 1; got 0"),
