@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
+import numpy as np
 import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_integer
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     GroupFunction = Callable[[Any], pa.Table]
     ColumnsFunction = Callable[[Any], Mapping[str, pa.Array]]
 
-_BUCKET = "__bucket"
+_BUCKET, _HASH = "__bucket", "__hash"
 
 
 class DistributedFrame(ABC):
@@ -382,7 +383,13 @@ class _DaskFrame(DistributedFrame):
         return self._map(self._shuffle(key), function, schema)
 
     def _shuffle(self, key: str) -> Any:
-        return self.native.shuffle(on=key, npartitions=self.n_buckets)
+        """Bring the rows of each key together.
+
+        Dask's own hash of a key depends on the type that it has in its partition.
+        """
+        meta = self.native._meta.assign(**{_HASH: np.empty(0, np.uint64)})
+        hashed = self.native.map_partitions(DaskFunction(_add_hashes), key, meta=meta)
+        return hashed.shuffle(on=_HASH, npartitions=self.n_buckets).drop(columns=_HASH)
 
     def append_columns(
         self,
@@ -453,6 +460,21 @@ class _DaskFrame(DistributedFrame):
 
     def check_time(self, name: str, purpose: str = "of which features are computed") -> None:
         """Dask's time zones belong to the columns."""
+
+
+def _add_hashes(part: Any, key: str) -> Any:
+    """Append a hash of a key's text: 97, 97.0 and "97" are one key, and NULL is another."""
+    import pandas as pd
+
+    codes, values = pd.factorize(part[key])
+    texts = [
+        str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        for value in values
+    ]
+    hashes = np.zeros(len(texts) + 1, np.uint64)  # the last is that of NULL, whose code is -1
+    if texts:
+        hashes[:-1] = pd.util.hash_array(np.array(texts, dtype=object), categorize=False)
+    return part.assign(**{_HASH: hashes[codes]})
 
 
 def _release(native: Any) -> None:

@@ -205,9 +205,12 @@ class FrameRows:
 
     def _is_time(self, name: str) -> bool:
         self._check_present()
-        if nw.dependencies.is_dask_dataframe(self.df):
-            return name in self.df and self.df[name].dtype.kind == "M"
-        frame = nw.from_native(self.df)
+        frame = self.df
+        if nw.dependencies.is_dask_dataframe(frame):
+            if name not in frame or frame[name].dtype != object:
+                return name in frame and frame[name].dtype.kind == "M"
+            frame = frame[[name]].dropna().head(1, npartitions=-1)  # what the objects are
+        frame = nw.from_native(frame)
         check_columns([name], list_columns(frame))
         if isinstance(frame, nw.DataFrame):
             frame = coerce_object_columns(normalize_types(frame.select(name)), [name])

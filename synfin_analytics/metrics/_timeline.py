@@ -395,8 +395,9 @@ def read_labels(frame: nw.DataFrame[Any], name: str) -> Floats:
 
 
 def read_codes(frame: nw.DataFrame[Any], name: str) -> Integers:
-    """Return a code for each value of a column, -1 for a missing one."""
-    array = _column(frame, name).to_arrow()
+    """Return a code for each value of a column, -1 for a missing one, NaN included."""
+    column = _column(frame, name)
+    array = (column.fill_nan(None) if column.dtype.is_float() else column).to_arrow()
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     indices = array.dictionary_encode().indices.cast(pa.int64())

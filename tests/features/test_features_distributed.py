@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import cloudpickle
+import dask.dataframe as dd
 import polars as pl
 import pytest
 from engines import ENGINES, QUICK, a_third_of_engines, in_order_of, to_spark
@@ -88,6 +89,26 @@ def test_numbers_stay_numbers_as_ids(distribute, payments):
     features = engineer_features(distribute(payments), n_buckets=2)
     expected = engineer_features(payments).sort("transaction_id")
     assert_frame_equal(in_order_of_ids(features), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("dtype", ["object", "str", "int64[pyarrow]"])
+@pytest.mark.parametrize(
+    "call", [engineer_features, partial(window_features, windows="7d")], ids=["all", "windows"]
+)
+def test_a_key_is_the_same_in_partitions_of_dask_that_have_other_types(payments, dtype, call):
+    people = payments["customer_id"].rank("dense").cast(pl.Int64)
+    payments = payments.with_columns(pl.col("is_fraud").fill_null(value=False), customer_id=people)
+    half = len(payments) // 2
+    parts = [
+        payments[:half].to_pandas().astype({"customer_id": dtype}),
+        payments[half:].to_pandas(),
+    ]
+    features = call(dd.from_map(lambda number: parts[number], range(2)), n_buckets=3)
+    expected = call(payments)
+    if "transaction_id" not in expected:
+        expected = payments.select("transaction_id").with_columns(expected)
+    result = in_order_of_ids(features[expected.columns])
+    assert_frame_equal(result, expected.sort("transaction_id"), check_exact=True)
 
 
 @pytest.mark.parametrize("by", ["customer_id", "merchant_id", "card_id"])

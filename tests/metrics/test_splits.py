@@ -1,6 +1,7 @@
 """time_split: what was known by then, in words and in rows, whatever the frame."""
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import narwhals as nw
 import pandas as pd
 import polars as pl
 import pytest
+from engines import ENGINES, in_order_of
 from frames_of import in_pieces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -437,3 +439,13 @@ def test_a_column_itself_is_refused_in_place_of_its_name(name: str) -> None:
     frame = pd.DataFrame({"timestamp": [BEGIN], "is_fraud": [True]})
     with pytest.raises(ArgumentError, match=f"`{name}` must be a column name"):
         time_split(frame, **{name: frame["is_fraud"]})
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nan_is_no_entity_so_its_rows_are_never_left_out(engine):
+    times = [dt.datetime(2026, 3, day, 12, tzinfo=dt.UTC) for day in (1, 2, 20)]
+    frame = pl.DataFrame(
+        {"timestamp": times, "is_fraud": [True, False, False], "card": [math.nan, 1.0, math.nan]}
+    )
+    split = time_split(ENGINES[engine](frame), "7d", "7d", "7d", start="2026-03-01", entity="card")
+    assert len(in_order_of(split.test, "timestamp")) == 1
