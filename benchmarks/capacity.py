@@ -192,7 +192,7 @@ def need_table(costs: list[Cost], cores: int, gigabytes: int, hours: float) -> l
 
     polars and DuckDB run on one machine. A cluster divides its CPU time over the cores of its
     machines; in memory, Dask divides the rows over its workers, and Spark has the peak on the
-    client. Calls whose slope is not above 0 are left out: it was too small to be measured.
+    client. Calls without a positive slope are left out.
     """
     head = ["call", "engine"]
     for rows in TARGETS:

@@ -57,16 +57,16 @@ OF_A_PAYMENT = ["transaction_id", "customer_id", "timestamp", "channel"]
 
 def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
     """Run the same analyses on any engine."""
-    model = judge()
-    cards = model.card_precision_at_k(5)
-    interval = model.bootstrap("roc_auc", n_resamples=100)
+    evaluation = judge()
+    cards = evaluation.card_precision_at_k(5)
+    interval = evaluation.bootstrap("roc_auc", n_resamples=100)
     return {
         "fraud rate": rate(),
         "fraud rate by channel": rate(by="channel"),
         "fraud rate by amount": rate(bins={"amount": [10, 50, 200]}),
         "fraud rate by week and merchant category": rate(by="merchant_category", every="1w"),
-        "model": model.summary(),
-        "precision and recall": model.curve(points=20),
+        "model": evaluation.summary(),
+        "precision and recall": evaluation.curve(points=20),
         "model by channel": judge(by="channel").by_group,
         "5 cards a day": cards.daily,
         "interval of the ROC AUC": interval.to_frame(),

@@ -53,8 +53,8 @@ class Destination:
         if self.output is not None and is_distributed:
             raise ArgumentError(
                 "`output` is for transactions on one machine; got a frame of Dask or PySpark. "
-                "Omit it, and write the lazy frame that is returned: `to_parquet(folder)` with "
-                "Dask, `write.parquet(folder)` with PySpark."
+                "Omit it, and write the lazy frame that is returned: `to_parquet(folder, "
+                "write_index=False)` with Dask, `write.parquet(folder)` with PySpark."
             )
         if self.output is None and isinstance(df, str | Path):
             raise ArgumentError(

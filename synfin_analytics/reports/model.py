@@ -560,6 +560,10 @@ def model_report(
     are read into memory. Bootstraps of areas count scores in bins, as those of :func:`evaluate`
     with a lazy frame; a caveat of the report says by how much intervals are off at most.
 
+    Without ``customer`` or ``cluster``, single transactions are resampled in the order in which
+    they arrive, so intervals differ a little between orders of rows, and between engines: PySpark
+    keeps no order.
+
     Examples
     --------
     >>> import polars as pl

@@ -207,7 +207,11 @@ def test_windows_are_checked_at_once(distribute, payments):
 
 
 def test_an_output_folder_is_for_one_machine(distribute, payments, tmp_path):
-    with pytest.raises(ArgumentError, match="`output` is for transactions on one machine"):
+    message = (
+        "`output` is for transactions on one machine.*"
+        r"`to_parquet\(folder, write_index=False\)` with Dask"
+    )
+    with pytest.raises(ArgumentError, match=message):
         engineer_features(distribute(payments), output=tmp_path / "features")
 
 
