@@ -23,6 +23,7 @@ from synfin_analytics._core.partitions import (
     check_arrow_types,
     ignore_pandas_warning,
     is_spark_frame,
+    select_from_partitions,
 )
 from synfin_analytics._core.worker_functions import DaskFunction, ship_to_spark
 from synfin_analytics.exceptions import NotFoundError, require_unique_columns
@@ -355,7 +356,7 @@ class _DaskFrame(DistributedFrame):
         return [str(name) for name in self.native.columns]
 
     def select(self, names: Iterable[str]) -> DistributedFrame:
-        return self._replace(self.native[list(names)])
+        return self._replace(select_from_partitions(self.native, list(names)))
 
     def rename(self, names: dict[str, str]) -> DistributedFrame:
         return self._replace(self.native.rename(columns=names))
@@ -388,7 +389,8 @@ class _DaskFrame(DistributedFrame):
         Dask's own hash of a key depends on the type that it has in its partition.
         """
         meta = self.native._meta.assign(**{_HASH: np.empty(0, np.uint64)})
-        hashed = self.native.map_partitions(DaskFunction(_add_hashes), key, meta=meta)
+        rows = select_from_partitions(self.native)
+        hashed = rows.map_partitions(DaskFunction(_add_hashes), key, meta=meta)
         return hashed.shuffle(on=_HASH, npartitions=self.n_buckets).drop(columns=_HASH)
 
     def append_columns(
@@ -400,7 +402,7 @@ class _DaskFrame(DistributedFrame):
         return self._append(self._shuffle(key), function, types)
 
     def map_partitions(self, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
-        return self._map(self.native, function, schema)
+        return self._map(select_from_partitions(self.native), function, schema)
 
     def _map(self, native: Any, function: GroupFunction, schema: pa.Schema) -> DistributedFrame:
         empty = _to_pandas(schema.empty_table())
@@ -415,7 +417,7 @@ class _DaskFrame(DistributedFrame):
     def append_by_partition(
         self, function: ColumnsFunction, types: Mapping[str, pa.DataType]
     ) -> DistributedFrame:
-        return self._append(self.native, function, types)
+        return self._append(select_from_partitions(self.native), function, types)
 
     def _append(
         self, native: Any, function: ColumnsFunction, types: Mapping[str, pa.DataType]

@@ -88,7 +88,8 @@ partition, about 'amount'. Give all its partitions the columns and types of the 
     except Exception as error:
         if worker := _WORKER_ERROR.search(f"{type(error).__name__}: {error}"):
             raise ConfigurationError(worker[1]) from None
-        named = [repr(str(name)) for name in columns if repr(str(name)) in str(error)]
+        message = str(error).partition("Hint:")[0]  # narwhals' hint lists the columns that exist
+        named = [repr(str(name)) for name in columns if repr(str(name)) in message]
         about = f", about {' and '.join(named)}" if named else ""
         raise ArgumentError(
             f"Dask cannot compute this DataFrame: {type(error).__name__} in a partition{about}. "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from synfin_analytics._core.dataframes import open_frame
+from synfin_analytics._core.partitions import select_from_partitions
 from synfin_analytics._core.worker_functions import DaskFunction
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def select_columns(df: Any, names: list[str]) -> Any:
     └────────┘
     """
     if nw.dependencies.is_dask_dataframe(df):
-        return df[names]
+        return select_from_partitions(df, names)
     return nw.from_native(df).select(*names).to_native()
 
 
@@ -51,7 +52,7 @@ def transform_rows(df: Any, function: Callable[[Frame], Frame]) -> Any:
     """
     if nw.dependencies.is_dask_dataframe(df):
         transform = functools.partial(_transform_partition, function=function)
-        return df.map_partitions(  # type: ignore[no-untyped-call]
+        return select_from_partitions(df).map_partitions(
             DaskFunction(transform), meta=transform(df._meta)
         )
     return function(open_frame(df, "")).to_native()

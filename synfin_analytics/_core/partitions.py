@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import tempfile
 import warnings
@@ -15,10 +16,11 @@ import pyarrow as pa
 from synfin_analytics._core.dataframes import collect, to_utc
 from synfin_analytics._core.engine_errors import translate_engine_errors
 from synfin_analytics._core.prefetch import prefetch
+from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -176,23 +178,60 @@ def dask_partitions(df: Any) -> Iterator[pd.DataFrame]:
         # Closed first, so that its thread has ended when temporary files are removed.
         parts = stack.enter_context(closing(prefetch(compute, depth=1)))
         for number, part in enumerate(parts):
-            _check_partition(part, number, expected)
+            _check_partition(part, f"Partition {number:,}", expected)
             yield part
 
 
-def _check_partition(part: Any, number: int, expected: list[str]) -> None:
+def select_from_partitions(df: Any, names: Sequence[str] | None = None) -> Any:
+    """Select columns of a Dask DataFrame, or all; a partition that lacks one raises an error of us.
+
+    The error of pandas in a partition would be a KeyError. Of a frame that is read from Parquet,
+    or made of one in memory, all partitions have the same columns: it is not checked, so that Dask
+    reads only the columns that are selected.
+
+    Parameters
+    ----------
+    df
+        The frame.
+    names
+        What to select. If None, partitions must not have other columns than the frame, either.
+
+    Examples
+    --------
+    >>> import dask
+    >>> import pandas as pd
+    >>> from dask import dataframe as dd
+    >>> parts = [pd.DataFrame({"amount": [1.5], "country": "FR"}), pd.DataFrame({"amount": [2.5]})]
+    >>> df = dd.from_delayed(map(dask.delayed, parts), meta=parts[0], verify_meta=False)
+    >>> select_from_partitions(df, ["country"]).compute()
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: A partition of the Dask DataFrame must have the \
+columns of the frame; it lacks 'country'. Give all its partitions the same columns.
+    """
+    selected = list(df.columns if names is None else names)
+    if any(getattr(type(source), "_absorb_projections", False) for source in df.expr.walk()):
+        return df[selected]
+    select = functools.partial(_select_from_partition, names=selected, exact=names is None)
+    return df.map_partitions(DaskFunction(select), meta=df._meta[selected])
+
+
+def _select_from_partition(part: pd.DataFrame, names: list[Any], exact: bool) -> pd.DataFrame:
+    if not len(part):
+        return part  # Dask replaces it with an empty one of the right columns
+    _check_partition(part, "A partition", [str(name) for name in names], exact)
+    return part[names]
+
+
+def _check_partition(part: Any, described: str, expected: list[str], exact: bool = True) -> None:
     names = [str(name) for name in getattr(part, "columns", ())]
+    rule = f"{described} of the Dask DataFrame must have the columns of the frame; it"
     for name in expected:
         if name not in names:
-            raise ArgumentError(
-                f"Partition {number:,} of the Dask DataFrame must have the columns of the frame; "
-                f"it lacks {name!r}. Give all its partitions the same columns."
-            )
-    for name in names:
+            raise ArgumentError(f"{rule} lacks {name!r}. Give all its partitions the same columns.")
+    for name in names if exact else ():
         if name not in expected:
             raise ArgumentError(
-                f"Partition {number:,} of the Dask DataFrame must have the columns of the frame; "
-                f"it has {name!r} as well. Give all its partitions the same columns."
+                f"{rule} has {name!r} as well. Give all its partitions the same columns."
             )
 
 

@@ -17,6 +17,7 @@ from synfin_analytics._core.engine_errors import translate_dask_errors
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.output import to_frame
+from synfin_analytics._core.partitions import select_from_partitions
 from synfin_analytics._core.validation.outcome import CellErrors, summarize
 from synfin_analytics._core.validation.rules import Range
 from synfin_analytics._core.validation.spec import ColumnSpec, spec_of
@@ -82,7 +83,8 @@ def collect_columns(
     selected = [column for column in (*required, *optional) if column in columns]
     if is_dask:  # without narwhals, which is about to drop Dask
         with translate_dask_errors(columns):
-            rows: nw.DataFrame[Any] = nw.from_native(data[selected].compute(), eager_only=True)
+            collected = select_from_partitions(data, selected).compute()
+        rows: nw.DataFrame[Any] = nw.from_native(collected, eager_only=True)
         return rows
     return collect(open_frame(data, caller).select(*selected))
 

@@ -39,6 +39,7 @@ from synfin_analytics._core.dataframes import (
 from synfin_analytics._core.dates import Period
 from synfin_analytics._core.engine_errors import translate_dask_errors
 from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.partitions import select_from_partitions
 from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError
 
@@ -359,7 +360,9 @@ def aggregate_lazily(
     extrema = _Extrema(frozenset(maxima), frozenset(minima))
     if nw.dependencies.is_dask_dataframe(df):
         check_columns(columns, list(df.columns))
-        return _aggregate_partitions(df[columns], list(keys), select, then or _unchanged, extrema)
+        return _aggregate_partitions(
+            select_from_partitions(df, columns), list(keys), select, then or _unchanged, extrema
+        )
     frame = open_frame(df, caller)
     check_columns(columns, list_columns(frame))
     if frame.implementation.is_polars():

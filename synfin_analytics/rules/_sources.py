@@ -25,6 +25,7 @@ from synfin_analytics._core.dataframes import (
     to_float,
 )
 from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.partitions import select_from_partitions
 from synfin_analytics._core.worker_functions import DaskFunction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 from synfin_analytics.rules._conditions import Condition
@@ -242,7 +243,9 @@ def _parse_text(name: str, text: str, df: Any, available: Sequence[str]) -> Rule
                 f"Column {column!r} must be renamed to be used in a condition on this engine, "
                 f"such as to {other!r}."
             )
-    rows = df.head(_SAMPLE, npartitions=-1) if nw.dependencies.is_dask_dataframe(df) else df
+    rows = df
+    if nw.dependencies.is_dask_dataframe(df):
+        rows = select_from_partitions(df, condition.columns).head(_SAMPLE, npartitions=-1)
     frame = open_frame(rows, name).select(*condition.columns)
     if frame.implementation.is_pandas():
         frame = frame.head(_SAMPLE)  # the types of objects are those of the values
@@ -386,7 +389,7 @@ def find_failing(df: Any, sources: Sequence[RuleSource], caller: str) -> dict[st
     for source in sources:
         try:
             is_dask = nw.dependencies.is_dask_dataframe(df)
-            rows = df[list(source.columns)].compute() if is_dask else df
+            rows = select_from_partitions(df, source.columns).compute() if is_dask else df
             opened = normalize_types(open_frame(rows, caller).select(*source.columns))
             opened = coerce_object_columns(opened, source.columns)
             fires, *_ = source.expressions(opened)

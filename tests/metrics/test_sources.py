@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from dask import dataframe as dd
+from dask.dataframe.dask_expr._expr import MapPartitions
 from engines import ENGINES, to_spark
 from sklearn.linear_model import LogisticRegression
 
@@ -22,6 +23,7 @@ from synfin_analytics import (
     PrequentialSplit,
     detect_patterns,
     engineer_features,
+    evaluate_rules,
     fit_baseline,
     fraud_rate,
     fraud_report,
@@ -30,10 +32,14 @@ from synfin_analytics import (
     measure_drift,
     model_report,
     score,
+    simulate,
     suggest_columns,
     window_features,
 )
+from synfin_analytics._core.engine_errors import translate_dask_errors
+from synfin_analytics._core.partitions import select_from_partitions
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.coerce import collect_columns
 from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.comparison import compare_models
@@ -489,15 +495,67 @@ def test_what_a_model_cannot_score_is_said_in_the_same_words_by_each_engine(kind
     assert re.fullmatch("The columns that `score` reads must be features .*", str(caught.value))
 
 
+LACKS_AMOUNT = (
+    r"A partition of the Dask DataFrame must have the columns of the frame; it lacks 'amount'\. "
+    r"Give all its partitions the same columns\."
+)
+SCORER = LogisticRegression().fit(pd.DataFrame({"amount": [0.0, 1.0]}), [0, 1])
+
+
 @pytest.mark.parametrize(
-    "measure", [fraud_rate, partial(fraud_report, label="is_fraud", amount="amount")]
+    "measure",
+    [
+        fraud_rate,
+        partial(fraud_report, label="is_fraud", amount="amount"),
+        detect_patterns,
+        fit_baseline,
+        partial(evaluate_rules, rules={"dear": "amount > 100"}),
+        lambda df: engineer_features(df, n_buckets=2).compute(),
+        lambda df: score(df, SCORER).compute(),
+        lambda df: evaluate(score(df, SCORER), score="fraud_probability"),
+        lambda df: time_split(df, "3d", "1d", "3d").train.compute(),
+        partial(
+            collect_columns, required=["amount"], optional=[], name="customers", caller="a test"
+        ),
+    ],
 )
 def test_a_partition_of_dask_that_lacks_a_column_is_reported(measure):
-    whole = PAYMENTS.with_columns(amount=1.0).to_pandas()
-    parts = [whole, whole.drop(columns="amount")]
-    df = dd.from_map(lambda number: parts[number], [0, 1], meta=whole)
-    with pytest.raises(ArgumentError, match=r"Dask .*: KeyError in a partition, about 'amount'\."):
+    world = simulate(customers=30, merchants=10, days=14, seed=1).transactions
+    parts = [world, world.drop(columns="amount")]
+    df = dd.from_map(lambda number: parts[number], [0, 1], meta=world.iloc[:0])
+    with pytest.raises(ArgumentError, match=LACKS_AMOUNT):
         measure(df)
+
+
+def test_a_partition_of_dask_without_rows_or_a_column_that_is_not_read_is_counted():
+    whole = PAYMENTS.to_pandas()
+    parts = [whole.assign(unread=1), whole, pd.DataFrame()]
+    df = dd.from_map(lambda number: parts[number], range(3), meta=parts[0])
+    assert fraud_rate(df, amount=None)["transactions"].item() == 2 * len(whole)
+
+
+def test_a_partition_of_dask_with_a_column_more_is_reported_where_rows_are_returned():
+    whole = pd.DataFrame({"amount": [1.0]})
+    parts = [whole, whole.assign(extra=1)]
+    df = dd.from_map(lambda number: parts[number], [0, 1], meta=whole)
+    with pytest.raises(ArgumentError, match=r"A partition .*; it has 'extra' as well"):
+        score(df, SCORER).compute()
+
+
+def test_only_the_columns_that_are_read_are_taken_from_parquet_by_dask(tmp_path):
+    PAYMENTS.with_columns(unread=1).write_parquet(tmp_path / "part.parquet")
+    selected = select_from_partitions(dd.read_parquet(tmp_path), ["is_fraud"])
+    assert list(selected.optimize(fuse=False).expr.columns) == ["is_fraud"]
+    assert not list(selected.optimize(fuse=False).expr.find_operations(MapPartitions))
+
+
+def test_only_the_missing_column_of_an_error_of_dask_is_named():
+    message = "not found: ['amount']\n\nHint: Did you mean one of these columns: ['is_fraud']?"
+    with (
+        pytest.raises(ArgumentError, match=r"KeyError in a partition, about 'amount'\. Give"),
+        translate_dask_errors(["is_fraud", "amount"]),
+    ):
+        raise KeyError(message)
 
 
 CALLS = {
