@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import narwhals as nw
@@ -31,7 +32,8 @@ ENGINES = "pandas, polars, pyarrow, DuckDB, Dask or PySpark"
 #: What makes DuckDB and Spark read a name as an expression, and DuckDB trim it.
 _EXPRESSION_CHARACTERS = re.compile(r"[.`\"]|^\s|\s$")
 _TRUNCATION_UNITS = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
-_TEXT_TIMES = (
+#: What a message about timestamps says of text.
+TEXT_TIMES = (
     " Convert the text to timestamps first, such as with polars' .str.to_datetime() or "
     "pandas.to_datetime()."
 )
@@ -170,25 +172,28 @@ def check_columns(names: Sequence[str], available: Sequence[str]) -> None:
 def rename_for_engine(df: Any, columns: Collection[str], caller: str) -> tuple[Any, dict[str, str]]:
     """Rename columns whose names DuckDB and Spark would read as expressions, such as ``"a.b"``.
 
+    In Spark, names that differ only in case are renamed too: it would not know which is meant.
+
     Returns
     -------
     tuple
         The frame, and a mapping of ``columns`` to their names in it.
     """
     mapping = {name: name for name in columns}
-    if nw.dependencies.is_dask_dataframe(df) or not any(
-        map(_EXPRESSION_CHARACTERS.search, columns)
-    ):
+    if nw.dependencies.is_dask_dataframe(df):
         return df, mapping
     frame = open_frame(df, caller)
     if frame.implementation not in _SET_UTC:
         return df, mapping
     available = list_columns(frame)
+    twins = _names_by_case(available)
+    if not any(name in twins or _EXPRESSION_CHARACTERS.search(name) for name in columns):
+        return df, mapping
     check_columns(list(columns), available)
     used_names = {name.casefold() for name in available}
     for name in columns:
         safe_name = _EXPRESSION_CHARACTERS.sub("_", name)
-        while safe_name != name and safe_name.casefold() in used_names:
+        while (safe_name != name or name in twins) and safe_name.casefold() in used_names:
             safe_name += "_"
         mapping[name] = safe_name
         used_names.add(safe_name.casefold())
@@ -196,6 +201,12 @@ def rename_for_engine(df: Any, columns: Collection[str], caller: str) -> tuple[A
         return df.toDF(*(mapping.get(name, name) for name in available)), mapping
     changed = {name: safe_name for name, safe_name in mapping.items() if name != safe_name}
     return frame.rename(changed).to_native(), mapping
+
+
+def _names_by_case(names: Collection[str]) -> set[str]:
+    """Return the names that differ from another one only in case."""
+    counts = Counter(name.casefold() for name in names)
+    return {name for name in names if counts[name.casefold()] > 1}
 
 
 # -- Types of columns ------------------------------------------------------------------------------
@@ -324,12 +335,12 @@ def to_utc(frame: Frame, timestamp: str, purpose: str = "to be grouped into peri
             f"The engine's time zone must be UTC for timestamps {purpose}; got {zone!r}. Run "
             f"{_SET_UTC[frame.implementation]}."
         )
-    if dtype == nw.Date:
+    if dtype == nw.Date or is_empty_by_type(frame, timestamp, purpose):
         return moment.cast(nw.Datetime("us"))
     if not isinstance(dtype, nw.Datetime):
         raise ArgumentError(
             f"Column {timestamp!r} must hold timestamps {purpose}; it is {dtype}."
-            + (_TEXT_TIMES if dtype == nw.String else "")
+            + (TEXT_TIMES if dtype == nw.String else "")
         )
     if dtype.time_zone is not None:
         if zone not in _UTC_NAMES:

@@ -185,9 +185,8 @@ def dask_partitions(df: Any) -> Iterator[pd.DataFrame]:
 def select_from_partitions(df: Any, names: Sequence[str] | None = None) -> Any:
     """Select columns of a Dask DataFrame, or all; a partition that lacks one raises an error of us.
 
-    The error of pandas in a partition would be a KeyError. Of a frame that is read from Parquet,
-    or made of one in memory, all partitions have the same columns: it is not checked, so that Dask
-    reads only the columns that are selected.
+    The error of pandas in a partition would be a KeyError. Where Dask can leave out what is not
+    selected, such as columns of Parquet or computed ones, it does, and nothing is checked.
 
     Parameters
     ----------
@@ -198,21 +197,35 @@ def select_from_partitions(df: Any, names: Sequence[str] | None = None) -> Any:
 
     Examples
     --------
-    >>> import dask
     >>> import pandas as pd
     >>> from dask import dataframe as dd
     >>> parts = [pd.DataFrame({"amount": [1.5], "country": "FR"}), pd.DataFrame({"amount": [2.5]})]
-    >>> df = dd.from_delayed(map(dask.delayed, parts), meta=parts[0], verify_meta=False)
+    >>> df = dd.from_map(lambda number: parts[number], [0, 1], meta=parts[0])
     >>> select_from_partitions(df, ["country"]).compute()
     Traceback (most recent call last):
     synfin_analytics.exceptions.ArgumentError: A partition of the Dask DataFrame must have the \
 columns of the frame; it lacks 'country'. Give all its partitions the same columns.
     """
+    from dask._collections import new_collection as make_collection
+    from dask.dataframe.dask_expr._expr import MapPartitions, Projection
+    from dask.dataframe.dask_expr.io.io import IO
+
+    new_collection: Callable[[Any], Any] = make_collection  # which has no types
+
+    def select(rows: Any, columns: list[Any], exact: bool) -> Any:
+        function = functools.partial(_select_from_partition, names=columns, exact=exact)
+        return rows.map_partitions(DaskFunction(function), meta=rows._meta[columns])
+
     selected = list(df.columns if names is None else names)
-    if any(getattr(type(source), "_absorb_projections", False) for source in df.expr.walk()):
-        return df[selected]
-    select = functools.partial(_select_from_partition, names=selected, exact=names is None)
-    return df.map_partitions(DaskFunction(select), meta=df._meta[selected])
+    if len(selected) == len(df.columns):
+        return select(df, selected, names is None)
+    planned = df[selected].simplify().expr
+    for projection in list(planned.find_operations(Projection)):
+        if projection.ndim == 2 and isinstance(projection.frame, IO | MapPartitions):
+            source = new_collection(projection.frame)
+            rows = select(source, list(projection.columns), exact=False)
+            planned = planned.substitute(projection, rows.expr)
+    return new_collection(planned)
 
 
 def _select_from_partition(part: pd.DataFrame, names: list[Any], exact: bool) -> pd.DataFrame:

@@ -25,6 +25,7 @@ import numpy as np
 from synfin_analytics._core.arguments import check_column_name, check_names, format_value
 from synfin_analytics._core.compact import collect_compact
 from synfin_analytics._core.dataframes import (
+    TEXT_TIMES,
     check_columns,
     collect,
     is_lazy_frame,
@@ -187,24 +188,25 @@ class Groups:
         return groups
 
     @property
-    def _time(self) -> list[str]:
+    def time(self) -> list[str]:
+        """The column of timestamps, if they are grouped into periods."""
         return [] if self.period is None else [self.timestamp]
 
     @property
     def source_columns(self) -> list[str]:
         """Columns of the rows from which the groups are computed."""
-        return [*self.columns, *(bins.column for bins in self.bins), *self._time]
+        return [*self.columns, *(bins.column for bins in self.bins), *self.time]
 
     @property
     def keys(self) -> list[str]:
         """Columns of counts: group columns, numbers of bins, numbers or starts of periods."""
-        return [*self.columns, *(bins.key for bins in self.bins), *self._time]
+        return [*self.columns, *(bins.key for bins in self.bins), *self.time]
 
     @property
     def names(self) -> list[str]:
         """Columns of a result."""
         edges = [name for bins in self.bins for name in bins.names]
-        return [*self.columns, *edges, *self._time]
+        return [*self.columns, *edges, *self.time]
 
     def rename(self, names: Mapping[str, str]) -> Groups:
         """Return the same groups for rows whose columns have other names."""
@@ -218,7 +220,7 @@ class Groups:
     def expressions(self, frame: Frame) -> list[nw.Expr]:
         """Return expressions for the groups of each row, named by :attr:`keys`."""
         schema = frame.collect_schema()
-        expressions = [group_key(schema[name], name) for name in self.columns]
+        expressions = group_keys(frame, self.columns)
         expressions += [bins.number(schema[bins.column]).alias(bins.key) for bins in self.bins]
         if self.period is not None:
             number = self.period.number(to_utc(frame, self.timestamp))
@@ -251,6 +253,24 @@ def group_key(dtype: nw.dtypes.DType, name: str) -> nw.Expr:
     """Return an expression for a column to group by, in which NaN and NULL are one group."""
     column = nw.col(name)
     return column.fill_nan(None) if dtype.is_float() else column
+
+
+def group_keys(frame: Frame, names: Sequence[str]) -> list[nw.Expr]:
+    """Return expressions for columns to group by, as :func:`group_key`.
+
+    Raises
+    ------
+    ArgumentError
+        A column has DuckDB's type INTERVAL, whose values Arrow cannot sort: a month has no length.
+    """
+    schema = frame.collect_schema()
+    for name in names if frame.implementation.is_duckdb() else ():
+        if schema[name] == nw.Duration:
+            raise ArgumentError(
+                f"Column {name!r} has DuckDB's type INTERVAL, whose values have no order. Cast it "
+                "to VARCHAR to group by it."
+            )
+    return [group_key(schema[name], name) for name in names]
 
 
 class Reduction(Protocol):
@@ -335,8 +355,9 @@ def aggregate_counts(
     )
     if nw.dependencies.is_dask_dataframe(counts):
         with translate_dask_errors(columns):
-            counts = counts.compute()  # type: ignore[no-untyped-call]
-        return collect(nw.from_native(counts))
+            collected = counts.compute()  # type: ignore[no-untyped-call]
+        groups = [name for name in keys if name in collected.columns]  # others are reduced
+        return collect(nw.from_native(_order_categories(collected, counts._meta, groups)))
     frame: Frame = nw.from_native(counts)
     return collect_compact(frame) if compact and is_lazy_frame(df) else collect(frame)
 
@@ -424,6 +445,12 @@ def sum_by(
 # package that is not released yet, and supports neither months nor decimals.
 
 
+_DASK_TEXT_TIMES = (
+    " Dask makes strings of Python's timestamps, too, unless its setting dataframe.convert-string "
+    "is False when the frame is made: convert them with dask.dataframe.to_datetime()."
+)
+
+
 class _Extrema(NamedTuple):
     maxima: frozenset[str]
     minima: frozenset[str]
@@ -438,7 +465,12 @@ def _aggregate_partitions(
     merge = functools.partial(_merge_partitions, keys=keys, then=_unchanged, extrema=extrema)
     finish = functools.partial(_merge_partitions, keys=keys, then=then, extrema=extrema)
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in df.dtypes.items()})
-    meta = finish(count(empty))
+    try:
+        meta = finish(count(empty))
+    except ArgumentError as error:
+        if TEXT_TIMES not in str(error):
+            raise
+        raise ArgumentError(f"{error}{_DASK_TEXT_TIMES}") from None
     return df.reduction(
         DaskFunction(count),
         combine=DaskFunction(merge),
@@ -463,4 +495,37 @@ def _merge_partitions(
 
 
 def _unchanged(counts: Frame) -> Frame:
+    return counts
+
+
+def _order_categories(
+    counts: pd.DataFrame, meta: pd.DataFrame, groups: Sequence[str]
+) -> pd.DataFrame:
+    """Return counts whose groups can be sorted; categories by value where partitions differ.
+
+    Dask appends the categories of one partition to those of another.
+
+    Raises
+    ------
+    ArgumentError
+        A group has values of several types, which its partitions have.
+    """
+    import pandas as pd
+
+    for name in groups:
+        values = counts[name]
+        try:
+            if values.dtype == object:
+                values.sort_values()
+            elif isinstance(values.dtype, pd.CategoricalDtype) and (
+                not values.dtype.ordered and values.dtype != meta[name].dtype
+            ):
+                ordered = values.dtype.categories.sort_values()
+                counts = counts.assign(**{name: values.cat.reorder_categories(ordered)})
+        except TypeError:
+            raise ArgumentError(
+                f"The partitions of the Dask DataFrame have values of different types in column "
+                f"{name!r}, such as times with and without a time zone. Give all its partitions "
+                "the types of the frame."
+            ) from None
     return counts

@@ -32,7 +32,7 @@ from synfin_analytics._core.dates import Period
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._aggregate import aggregate_counts, check_amounts, group_key
+from synfin_analytics.metrics._aggregate import aggregate_counts, check_amounts, group_keys
 from synfin_analytics.metrics._weights import WEIGHT_RULE, LabelWeights
 
 if TYPE_CHECKING:
@@ -548,12 +548,14 @@ def aggregate_scores(
     renamed_keys = [names[name] for name in keys]
     if reduction is not None:
         reduction = reduction.rename(names)
+    if known is not None:
+        known = known.rename(names)
     select_counts = functools.partial(
         _select_counts,
         keys=tuple(renamed_keys),
         columns={kind: names[name] for kind, name in by_kind.items()},
         day=None if day is None else names[day],
-        known=None if known is None else known.rename(names),
+        known=known,
         extend=None if reduction is None else reduction.extend,
     )
     of_score = (SCORE,) if reduction is None else reduction.keys
@@ -568,13 +570,40 @@ def aggregate_scores(
         compact=True,
     ).rename(dict(zip(renamed_keys, keys, strict=True)))
     checks = {kind: _INVALID[kind] for kind in by_kind}
-    _check_valid(
-        by_kind,
-        {kind: int(to_numpy_float(counts[name]).sum()) for kind, name in checks.items()},
-    )
+    invalid = {kind: int(to_numpy_float(counts[name]).sum()) for kind, name in checks.items()}
+    remedy = _find_remedy(df, names[label], names[score], known) if invalid["score"] else ""
+    _check_valid(by_kind, invalid, score_remedy=remedy)
     if amount is not None:
         check_amounts(amount, 0, to_numpy_float(counts[COUNTED[2]]))
     return counts.drop(*checks.values())
+
+
+def _find_remedy(df: Any, label: str, score: str, known: KnownLabels | None) -> str:
+    """Return :func:`score_remedy` of the labelled rows of a frame, for which its engine is asked.
+
+    That is left to the case that scores are invalid, since valid ones need no such extremes.
+    """
+    extrema = aggregate_counts(
+        df,
+        [label, score, *(() if known is None else known.columns)],
+        [],
+        functools.partial(_select_extrema, label=label, score=score, known=known),
+        caller="evaluate",
+        maxima=["high"],
+        minima=["low"],
+    )
+    return score_remedy(np.append(*(to_numpy_float(extrema[name]) for name in ("low", "high"))))
+
+
+def _select_extrema(frame: Frame, *, label: str, score: str, known: KnownLabels | None) -> Frame:
+    """Select the scores that are finite and have a label."""
+    if known is not None:
+        frame = known.select(frame)
+    frame = coerce_object_columns(frame, [label, score])
+    values = _to_floats(frame.collect_schema(), {"label": label, "score": score})
+    counted = ~values["label"].is_null() & (values["score"].abs() <= _LARGEST)
+    scores = nw.when(counted).then(values["score"])
+    return frame.select(scores.alias("low"), scores.alias("high"))
 
 
 def _select_counts(
@@ -616,7 +645,7 @@ def _select_counts(
     measures[UNLABELLED] = (~labelled).cast(nw.Int64)
     measures |= {_INVALID[kind]: rows.cast(nw.Int64) for kind, rows in invalid.items()}
     rows = frame.select(
-        *(group_key(schema[name], name) for name in keys),
+        *group_keys(frame, keys),
         *days,
         *(expression.alias(name) for name, expression in measures.items()),
     )

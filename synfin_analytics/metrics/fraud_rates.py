@@ -397,7 +397,7 @@ def _select_counts(
     """Select for each row its groups, its clusters, and what it adds to the counts."""
     if known is not None:
         frame = known.select(frame)
-    values = [label, amount, *(bins.column for bins in groups.bins)]
+    values = [label, amount, *(bins.column for bins in groups.bins), *groups.time]
     frame = coerce_object_columns(frame, [name for name in values if name is not None])
     schema = frame.collect_schema()
     labels = label_to_float(schema[label], label)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import math
 import pickle
 import re
 from functools import partial
 
+import dask
 import duckdb
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ import pyarrow as pa
 import pytest
 from dask import dataframe as dd
 from dask.dataframe.dask_expr._expr import MapPartitions
-from engines import ENGINES, to_spark
+from engines import ENGINES, to_spark, without_pandas_warning
 from sklearn.linear_model import LogisticRegression
 
 from synfin_analytics import (
@@ -604,3 +606,113 @@ def test_prequential_split_names_its_label_delay_delay():
         ArgumentError, match="`label_delay` is called `delay` here: pass delay='3d'"
     ):
         PrequentialSplit(label_delay="3d")
+
+
+# -- Groups and times of partitions ----------------------------------------------------------------
+
+COUNTED = {"amount": None, "cluster": None}
+DAYS = [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2, 3, 4)]
+OBJECTS = pd.DataFrame(
+    {
+        "timestamp": pd.Series(DAYS, dtype=object),
+        "is_fraud": [True, False, True, False],
+        "p": [0.1, 0.2, 0.3, 0.4],
+    }
+)
+
+
+def partitioned(*parts):
+    """A frame of Dask of partitions whose types and categories may differ."""
+    return dd.from_map(lambda number: parts[number], range(len(parts)), meta=parts[0].iloc[:0])
+
+
+def test_timestamps_of_python_in_partitions_of_dask_are_counted_as_in_pandas():
+    with dask.config.set({"dataframe.convert-string": False}):
+        df = dd.from_pandas(OBJECTS, npartitions=2)
+        pd.testing.assert_frame_equal(
+            fraud_rate(df, every="1d", **COUNTED), fraud_rate(OBJECTS, every="1d", **COUNTED)
+        )
+        values = [evaluate(rows, score="p").precision_at_k(1) for rows in (df, OBJECTS)]
+        assert repr(values[0]) == repr(values[1])
+
+
+def test_a_partition_of_dask_without_any_time_is_counted():
+    with dask.config.set({"dataframe.convert-string": False}):
+        df = partitioned(OBJECTS, OBJECTS.assign(timestamp=None))
+        counts = fraud_rate(df, every="1d", **COUNTED)
+    assert counts["transactions"].tolist() == [1, 1, 1, 1, 4]
+    assert counts["timestamp"].isna().tolist() == [False] * 4 + [True]
+
+
+def test_strings_that_dask_made_of_timestamps_are_explained():
+    df = dd.from_pandas(OBJECTS, npartitions=2)
+    message = r"Dask makes strings of Python's timestamps, too.* dask\.dataframe\.to_datetime"
+    with pytest.raises(ArgumentError, match=message):
+        fraud_rate(df, every="1d", **COUNTED)
+
+
+@pytest.mark.parametrize("measure", [partial(fraud_rate, **COUNTED), partial(evaluate, score="p")])
+def test_partitions_of_dask_whose_groups_have_other_types_are_reported(measure):
+    naive = OBJECTS.assign(timestamp=pd.to_datetime(OBJECTS["timestamp"]).dt.tz_localize(None))
+    aware = OBJECTS.assign(timestamp=pd.to_datetime(OBJECTS["timestamp"]))
+    with pytest.raises(ArgumentError, match="values of different types in column 'timestamp'"):
+        measure(partitioned(naive, aware), by="timestamp")
+
+
+def test_categories_that_differ_between_partitions_of_dask_are_sorted():
+    first, second = (
+        pd.DataFrame({"kind": pd.Categorical(kinds), "is_fraud": [True, False], "p": [0.2, 0.1]})
+        for kinds in (["K1", "K3"], ["K1", "K2"])
+    )
+    df = partitioned(first, second)
+    assert fraud_rate(df, "kind", **COUNTED)["kind"].tolist() == ["K1", "K2", "K3"]
+    by_group = evaluate(df, by="kind", score="p").by_group
+    assert by_group["kind"].unique().tolist() == ["K1", "K2", "K3"]
+
+
+def test_the_order_of_categories_that_the_frame_of_dask_knows_is_kept():
+    kinds = pd.Categorical(["low", "high", "low", "high"], categories=["low", "high"])
+    df = dd.from_pandas(OBJECTS.assign(kind=kinds), npartitions=2)
+    assert fraud_rate(df, "kind", **COUNTED)["kind"].tolist() == ["low", "high"]
+
+
+def test_scores_that_look_like_percentages_are_said_to_be_by_each_engine(to_lazy):
+    rows = pl.DataFrame(
+        {
+            "p": [5.0, 80.0, math.inf, 900.0, 900.0],
+            "is_fraud": [True, False, False, None, True],
+            "timestamp": [*DAYS[:4], dt.datetime(2026, 2, 1, tzinfo=dt.UTC)],
+            "label_available_at": [DAYS[0]] * 5,
+            "group": ["a", "b", "a", "b", "a"],
+        }
+    )
+    message = r"in 3 rows with a label .* percentages: divide them by 100\.$"
+    for by in (None, "group"):
+        with pytest.raises(ArgumentError, match=message):
+            evaluate(to_lazy(rows), score="p", by=by, as_of="2026-01-31")
+
+
+@pytest.mark.parametrize("measure", [partial(fraud_rate, **COUNTED), partial(evaluate, score="p")])
+def test_an_interval_of_duckdb_is_no_group(measure):
+    df = duckdb.sql("SELECT INTERVAL 1 MONTH AS span, true AS is_fraud, 0.5 AS p")
+    message = r"^Column 'span' has DuckDB's type INTERVAL, .* Cast it to VARCHAR"
+    with pytest.raises(ArgumentError, match=message):
+        measure(df, by="span")
+
+
+def test_columns_of_spark_whose_names_differ_only_in_case_are_counted(spark):
+    rows = pa.table(
+        {"Card": [1, 1], "card": [3, 4], "is_fraud": [True, False], "p": [0.9, 0.1], "x.y": [1, 2]}
+    )
+    with without_pandas_warning():
+        df = spark.createDataFrame(rows)
+    both = fraud_rate(df, ["card", "Card", "x.y"], **COUNTED)
+    assert both[["card", "Card", "x.y", "frauds"]].to_numpy().tolist() == [
+        [3, 1, 1, 1],
+        [4, 1, 2, 0],
+    ]
+    assert (
+        fraud_rate(df, amount=None, cluster="Card")["n_effective"].item()
+        == fraud_rate(rows, amount=None, cluster="Card")["n_effective"].to_pylist()[0]
+    )
+    assert evaluate(df, by="card", score="p").by_group["card"].unique().tolist() == [3, 4]
