@@ -183,7 +183,7 @@ def dask_partitions(df: Any) -> Iterator[pd.DataFrame]:
 
 
 def select_from_partitions(df: Any, names: Sequence[str] | None = None) -> Any:
-    """Select columns of a Dask DataFrame, or all; a partition that lacks one raises an error of us.
+    """Select columns of a Dask DataFrame, or all; an ArgumentError names what a partition lacks.
 
     The error of pandas in a partition would be a KeyError. Where Dask can leave out what is not
     selected, such as columns of Parquet or computed ones, it does, and nothing is checked.
@@ -206,10 +206,12 @@ def select_from_partitions(df: Any, names: Sequence[str] | None = None) -> Any:
     synfin_analytics.exceptions.ArgumentError: A partition of the Dask DataFrame must have the \
 columns of the frame; it lacks 'country'. Give all its partitions the same columns.
     """
-    from dask._collections import new_collection as make_collection
-    from dask.dataframe.dask_expr._expr import MapPartitions, Projection
-    from dask.dataframe.dask_expr.io.io import IO
-
+    try:
+        from dask._collections import new_collection as make_collection
+        from dask.dataframe.dask_expr._expr import MapPartitions, Projection
+        from dask.dataframe.dask_expr.io.io import IO
+    except ImportError:  # Dask's own modules: in a version with others, the error is Dask's
+        return df if names is None else df[list(names)]
     new_collection: Callable[[Any], Any] = make_collection  # which has no types
 
     def select(rows: Any, columns: list[Any], exact: bool) -> Any:

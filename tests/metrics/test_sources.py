@@ -7,6 +7,7 @@ import datetime as dt
 import math
 import pickle
 import re
+import sys
 from functools import partial
 
 import dask
@@ -716,3 +717,10 @@ def test_columns_of_spark_whose_names_differ_only_in_case_are_counted(spark):
         == fraud_rate(rows, amount=None, cluster="Card")["n_effective"].to_pylist()[0]
     )
     assert evaluate(df, by="card", score="p").by_group["card"].unique().tolist() == [3, 4]
+
+
+def test_another_dask_counts_without_the_check_of_partitions(monkeypatch):
+    """The check needs modules of Dask that may be named otherwise in a later version."""
+    df = ENGINES["dask with arrow"](pl.DataFrame({"is_fraud": [True, False], "amount": [1.0, 2.0]}))
+    monkeypatch.setitem(sys.modules, "dask.dataframe.dask_expr._expr", None)
+    assert fraud_rate(df)["fraud_rate"].item() == 0.5
