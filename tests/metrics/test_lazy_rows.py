@@ -9,12 +9,15 @@ import datetime as dt
 import math
 from typing import TYPE_CHECKING, Any
 
+import dask
 import duckdb
 import narwhals as nw
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from collected import count_collected
+from dask import dataframe as dd
 from engines import ENGINES, QUICK, to_spark
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -464,3 +467,12 @@ def test_amounts_that_changed_are_refused():
     connection.execute("UPDATE t SET amount = 99 WHERE customer_id = 1")
     with pytest.raises(ArgumentError, match="got other scores, labels or amounts"):
         model.bootstrap("cost", n_resamples=2, **OPTIONS)
+
+
+def test_days_are_resampled_if_dask_holds_timestamps_as_objects():
+    moments = pd.date_range("2026-03-01", periods=12, freq="h", tz="UTC").astype(object)
+    rows = pd.DataFrame({"timestamp": moments, "p": np.arange(12) / 12, "is_fraud": [0, 1] * 6})
+    with dask.config.set({"dataframe.convert-string": False}):
+        evaluation = evaluate(dd.from_pandas(rows, npartitions=2), score="p")
+        estimate = evaluation.bootstrap("recall", n_resamples=20, cluster="timestamp")
+    assert (estimate.n_clusters, estimate.by_day) == (1, True)
