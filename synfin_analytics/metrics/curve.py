@@ -19,7 +19,7 @@ from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.proportions import proportion_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import polars as pl
     import pyarrow as pa
@@ -386,6 +386,23 @@ def row_blocks(n_rows: int) -> Iterator[NDArray[np.intp]]:
         yield np.arange(start, min(start + _BLOCK_ROWS, n_rows))
 
 
+def lowest_row(n_rows: int, read: Callable[[NDArray[np.intp]], Floats]) -> int:
+    """Return the number of the row with the lowest value: of several, the first.
+
+    Examples
+    --------
+    >>> lowest_row(5, lambda rows: np.array([3.0, 1.0, 2.0, 1.0, 4.0])[rows])
+    1
+    """
+    lowest, row = np.inf, 0
+    for rows in row_blocks(n_rows):
+        values = read(rows)
+        place = int(values.argmin())
+        if values[place] < lowest:
+            lowest, row = float(values[place]), int(rows[place])
+    return row
+
+
 # -- Cost ------------------------------------------------------------------------------------------
 
 NO_AMOUNTS = (
@@ -513,13 +530,7 @@ class Costs:
 
     def lowest_row(self) -> int:
         """Return the number of the row with the lowest cost: of several, the first."""
-        lowest, row = np.inf, 0
-        for rows in row_blocks(self.n_rows):
-            cost = self.read_rows(rows)["cost"].to_numpy()
-            place = int(cost.argmin())
-            if cost[place] < lowest:
-                lowest, row = cost[place], int(rows[place])
-        return row
+        return lowest_row(self.n_rows, lambda rows: self.read_rows(rows)["cost"].to_numpy())
 
 
 def cheapest_threshold(curve: Curve, cost_per_alert: float, recovery_rate: float = 1.0) -> float:

@@ -13,7 +13,7 @@ from synfin_analytics._core.formatting import (
     format_percent,
     format_threshold,
 )
-from synfin_analytics.metrics.curve import row_blocks
+from synfin_analytics.metrics.curve import lowest_row
 from synfin_analytics.metrics.proportions import proportion_interval
 from synfin_analytics.plots._inputs import (
     FrameTable,
@@ -41,6 +41,7 @@ from synfin_analytics.plots._style import (
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from synfin_analytics._core.results import Display
     from synfin_analytics._core.types import Floats
@@ -225,23 +226,19 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
 
 def thin_costs(costs: Table) -> pd.DataFrame:
     """Return as many rows of costs as the plot needs; of these, it needs all."""
-    # The ends of the axis and the best threshold.
-    lowest = highest = 0
-    extremes = [np.inf, -np.inf]
-    for rows in row_blocks(costs.n_rows):
-        cost = costs.read_rows(rows)["cost"].to_numpy(dtype=np.float64)
-        first, last = int(cost.argmin()), int(cost.argmax())
-        if cost[first] < extremes[0]:
-            extremes[0], lowest = cost[first], int(rows[first])
-        if cost[last] > extremes[1]:
-            extremes[1], highest = cost[last], int(rows[last])
-    no_alerts = float(costs.read_rows(np.array([0]))["cost"].iloc[0])
-    top = _cost_axis_end(no_alerts, float(extremes[1]))
+
+    def read(rows: NDArray[np.intp]) -> Floats:
+        return costs.read_rows(rows)["cost"].to_numpy(dtype=np.float64)
+
+    best = lowest_row(costs.n_rows, read)
+    highest = lowest_row(costs.n_rows, lambda rows: -read(rows))
+    no_alerts, most = read(np.array([0, highest])).tolist()
+    top = _cost_axis_end(no_alerts, most)
 
     def lines(costs: pd.DataFrame) -> list[Floats]:
         return [costs[name].to_numpy(dtype=np.float64) for name in ("cost", "alert_cost")]
 
-    return thin_rows(costs, lines, [top, top], keep=[lowest, highest])
+    return thin_rows(costs, lines, [top, top], keep=[best, highest])
 
 
 def _cost_axis_end(no_alerts: float, highest: float) -> float:

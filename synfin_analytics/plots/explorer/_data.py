@@ -10,7 +10,7 @@ import numpy as np
 from synfin_analytics._core.arguments import check_integer, check_number, check_share, check_string
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_percent, join_words, pluralize
-from synfin_analytics.metrics.curve import Curve, row_blocks
+from synfin_analytics.metrics.curve import Curve, lowest_row
 from synfin_analytics.plots.explorer._thinning import thin_lines
 from synfin_analytics.plots.thresholds import MAX_COST, axis_end
 
@@ -212,9 +212,7 @@ class CurveTable:
             budget = settings.days * settings.alerts_per_day
             kept.append(int(np.searchsorted(self._curve.alerts, budget, side="right")))
         if self._caught is not None:
-            lowest = [rows[self._cost(rows, settings).argmin()] for rows in row_blocks(self.n_rows)]
-            costs = self._cost(np.array(lowest), settings)
-            kept.append(int(lowest[int(costs.argmin())]))
+            kept.append(lowest_row(self.n_rows, lambda rows: self._cost(rows, settings)))
         return kept
 
     def _cost(self, rows: NDArray[np.intp], settings: ExplorerSettings) -> Floats:
@@ -249,5 +247,5 @@ class CurveTable:
             lines["value caught"] = (low, ratio(caught, total))
             cost = ratio(self._cost(rows, settings), MAX_COST * total)
             lines["cost"] = (low, np.minimum(cost, 1.0))
-        # Without fraud, there is no recall to draw along.
+        # Recall is not defined without fraud, so lines along it are left out.
         return {name: line for name, line in lines.items() if not np.isnan(line[0]).any()}
